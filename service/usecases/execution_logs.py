@@ -11,7 +11,6 @@ from service.domain.callers import Caller
 from service.domain.ids import SubscriptionId, canonical
 from service.domain.pagination import Page, Paging
 from service.masking.truncation import bounded_text
-from service.runtime.settings import EXACT_ROWS
 from service.usecases.context import Context
 from service.usecases.event_batches import Arrival
 from service.usecases.log_reading import (
@@ -27,6 +26,7 @@ from service.usecases.recording import EventKind, Stored
 from sql.database import Transaction
 from sql.log_statistics import Deadline
 from sql.queries import execution_day_figures, execution_logs
+from sql.queries.counted_days import CountedTimes
 from sql.queries.execution_logs import (
     EXECUTION_LOG,
     FIGURES,
@@ -119,7 +119,7 @@ def execution_statistics(
 
     Where more rows are in the time than the setting says, they come from the figures of whole days.
     """
-    counted = _by_days(context.settings.exact_rows)
+    counted = by_days(context.settings.exact_rows)
     return figures_of_log(context, caller, subscription_id, FIGURES, filters, asked, counted=counted)
 
 
@@ -131,14 +131,14 @@ def statistics_within(
     at: datetime,
     deadline: Deadline,
     *,
-    exact_rows: int = EXACT_ROWS,
+    counted: CountedFigures[ExecutionFilter, ExecutionBucket],
 ) -> LogFigures[ExecutionBucket]:
     """Compute the figures of `execution_statistics` in a transaction that records the reading itself."""
-    counted = _by_days(exact_rows)
     return figures_within(
         tx, subscription_id, FIGURES, filters, asked, at, deadline=deadline, counted=counted
     )
 
 
-def _by_days(exact_rows: int) -> CountedFigures[ExecutionFilter, ExecutionBucket]:
-    return partial(execution_day_figures.figures, most_rows=exact_rows)
+def by_days(exact_rows: int) -> CountedFigures[ExecutionFilter, ExecutionBucket]:
+    """Make what computes figures of more rows by counted days, for all figures of one transaction."""
+    return partial(execution_day_figures.figures, most_rows=exact_rows, times=CountedTimes())

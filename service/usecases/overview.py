@@ -15,7 +15,7 @@ from service.usecases import execution_logs, executions, version_health
 from service.usecases.context import Context
 from service.usecases.execution_logs import ExecutionBucket, ExecutionFilter
 from service.usecases.executions import Execution
-from service.usecases.log_reading import AskedFigures, LogFigures, begins_of
+from service.usecases.log_reading import AskedFigures, CountedFigures, LogFigures, begins_of
 from service.usecases.version_health import ResourceHealth
 from sql.database import Transaction
 from sql.log_statistics import Deadline
@@ -129,9 +129,8 @@ def read(context: Context, caller: Caller, subscription_id: SubscriptionId, span
     """Read the overview; raises Invalid for too many buckets, and QueryTooLong after five seconds."""
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
-        figures = figures_within(
-            tx, subscription_id, span, at, Deadline(), exact_rows=context.settings.exact_rows
-        )
+        counted = execution_logs.by_days(context.settings.exact_rows)
+        figures = figures_within(tx, subscription_id, span, at, Deadline(), counted=counted)
         latest = latest_versions.latest(tx, subscription_id, limit=MOST_ROWS)
         asked = {"of": "overview", **span.recorded()}
         rows = len(figures.by_time)
@@ -168,7 +167,8 @@ def read_executions(
 
     Raises ResourceNotFound, Invalid, and QueryTooLong after five seconds.
     """
-    at, deadline, exact_rows = context.clock(), Deadline(), context.settings.exact_rows
+    at, deadline = context.clock(), Deadline()
+    counted = execution_logs.by_days(context.settings.exact_rows)
     reads_logs = caller.may(Right.READ_LOGS)
     is_first = paging.cursor is None
     with context.database.transaction(subscription_id) as tx:
@@ -183,9 +183,7 @@ def read_executions(
                 deadline=deadline,
             )
         if is_first or not reads_logs:
-            figures = figures_within(
-                tx, subscription_id, span, at, deadline, workflow_id, exact_rows=exact_rows
-            )
+            figures = figures_within(tx, subscription_id, span, at, deadline, workflow_id, counted=counted)
         if reads_logs:
             wanted = listed(span, workflow_id, status)
             page, reached = executions.page_within(tx, subscription_id, wanted, paging, at, deadline)
@@ -195,7 +193,7 @@ def read_executions(
                 bucket="all", group_by=("version", "error_code"), order="count", limit=MOST_ERRORS
             )
             worst = execution_logs.statistics_within(
-                tx, subscription_id, failed, by, at, deadline, exact_rows=exact_rows
+                tx, subscription_id, failed, by, at, deadline, counted=counted
             )
         asked = {"of": "executions_page", "workflow_id": workflow_id, "status": status, **span.recorded()}
         rows = (
@@ -252,11 +250,11 @@ def figures_within(
     deadline: Deadline,
     workflow_id: UUID | None = None,
     *,
-    exact_rows: int,
+    counted: CountedFigures[ExecutionFilter, ExecutionBucket],
 ) -> ExecutionsFigures:
     """Read figures of all workflows or of one, in a transaction that records the reading itself.
 
-    Those of a time with more than `exact_rows` rows come from counted days.
+    Those of a time with many rows come from counted days.
     """
     errors: list[float] = []
 
@@ -266,7 +264,7 @@ def figures_within(
         limit = None if order is None else MOST_ROWS
         wanted = AskedFigures(bucket=bucket, group_by=by, order=order, limit=limit)
         found = execution_logs.statistics_within(
-            tx, subscription_id, filters, wanted, at, deadline, exact_rows=exact_rows
+            tx, subscription_id, filters, wanted, at, deadline, counted=counted
         )
         errors.append(found.percentile_error)
         return found

@@ -20,7 +20,7 @@ from service.http.schemas.filters import ReportedId
 from service.usecases import executions, overview
 from service.usecases.executions import Execution, ExecutionsFilter
 from service.usecases.overview import ShownExecutions
-from service.web import execution_charts, spans, timelines
+from service.web import execution_charts, log_times, spans, timelines
 from service.web.charts import ChartMark
 from service.web.cookies import zone_of
 from service.web.filter_forms import filters_of, pushed, shortened
@@ -65,7 +65,7 @@ def list_executions(view: Figures) -> Response:
     answer = view.show(
         "executions.html",
         asked=asked,
-        ranges=list(spans.RANGES),
+        ranges=list(log_times.RANGES),
         found=found,
         drawn=None
         if found.figures is None
@@ -110,7 +110,7 @@ def _status(view: View) -> str | None:
 
 
 def _first_runs(view: View, found: ShownExecutions) -> list[ChartMark]:
-    """ChartMark the first executions of versions that others ran before in the time.
+    """Mark the first executions of versions that others ran before in the time.
 
     A version may run before it is published, or without that.
     """

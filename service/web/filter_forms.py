@@ -1,8 +1,8 @@
 """Forms that filter a list by GET; addresses to share lack the empty fields that browsers send, too."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -55,20 +55,25 @@ def filters_of(view: View, model: type[QueryT], names: Collection[str]) -> Query
     given = {name: value for name in names if (value := view.asked(name)) is not None}
     zone = zone_of(view.request)
     values = {name: zoned(value, zone) if name in _TIMES else value for name, value in given.items()}
-    try:
-        found = model.model_validate(values)
-    except ValidationError as error:
-        faults = [
-            Fault(str(each["msg"]).removeprefix("Value error, "), parameter=".".join(map(str, each["loc"])))
-            for each in error.errors(include_url=False, include_input=False)
-        ]
-        raise Invalid(f"{faults[0].parameter}: {faults[0].detail}.", faults=faults) from None
+    found = validated(model, values)
     for name in sorted(_TIMES):
         time = getattr(found, name, None)
         if isinstance(time, datetime) and not _FIRST_YEAR <= time.year <= _LAST_YEAR:
             detail = f"a page takes times of the years {_FIRST_YEAR} to {_LAST_YEAR}"
             raise Invalid.of(name, detail)
     return found
+
+
+def validated(model: type[QueryT], values: Mapping[str, Any]) -> QueryT:
+    """Check filters by the rules of the API; raises Invalid."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        faults = [
+            Fault(str(each["msg"]).removeprefix("Value error, "), parameter=str(each["loc"][0]))
+            for each in error.errors(include_url=False, include_input=False)
+        ]
+        raise Invalid(f"{faults[0].parameter}: {faults[0].detail}.", faults=faults) from None
 
 
 def instant_of(text: str, zone: ZoneInfo) -> datetime | None:

@@ -7,13 +7,13 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Response
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from service.documents.tabular import FileFormat
 from service.domain.callers import Right
-from service.domain.errors import Fault, Invalid
 from service.usecases.log_exploring import AskedRows, LogFilter
 from service.web import log_times, render
+from service.web.filter_forms import validated
 from service.web.gate import View, viewing
 from service.web.log_times import ShownTime
 
@@ -113,14 +113,7 @@ def checked(asked: Chosen, model: type[QueryT], names: Collection[str]) -> Query
         if found:
             is_list = get_origin(model.model_fields[name].annotation) is list
             values[name] = found if is_list else found[-1]
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        faults = [
-            Fault(str(each["msg"]).removeprefix("Value error, "), parameter=str(each["loc"][0]))
-            for each in error.errors(include_url=False, include_input=False)
-        ]
-        raise Invalid(f"{faults[0].parameter}: {faults[0].detail}.", faults=faults) from None
+    return validated(model, values)
 
 
 def rows_of(asked: Chosen, shown: ShownTime, filters: FilterT) -> AskedRows[FilterT]:

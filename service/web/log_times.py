@@ -1,7 +1,7 @@
 """Times of the pages of logs: one of a usual length that ends now, or one that a reader chose."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from service.domain.errors import Invalid
@@ -11,8 +11,16 @@ from service.web import charts
 from service.web.cookies import zone_of
 from service.web.filter_forms import field_time, filters_of, instant_of
 from service.web.gate import View
-from service.web.spans import LONGEST, RANGES, USUAL
 
+RANGES: Final = {
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+    "90d": timedelta(days=90),
+}
+USUAL: Final = "7d"
+# Figures of a longer time are for a report.
+LONGEST: Final = timedelta(days=3_660)
 _ENDS: Final = ("since", "until")
 NAMES: Final = ("range", *_ENDS)
 # The time at which the first page of a list was read: further ones are of the same time.
@@ -43,11 +51,15 @@ class ShownTime:
 
 
 def of(view: View) -> ShownTime:
-    """Read the time that an address asks for; raises Invalid."""
-    zone, now = zone_of(view.request), view.context.clock()
+    """Read the time that an address of a list asks for, which may have an anchor; raises Invalid."""
+    anchor = instant_of(view.asked(ANCHOR) or "", zone_of(view.request))
+    return ending(view, anchor or view.context.clock())
+
+
+def ending(view: View, end: datetime) -> ShownTime:
+    """Read the time that an address asks for, up to `end` where it names none; raises Invalid."""
+    zone = zone_of(view.request)
     given = filters_of(view, TimeQuery, _ENDS)
-    anchor = None if view.asked(ANCHOR) is None else instant_of(view.asked(ANCHOR) or "", zone)
-    end = anchor or now
     if given.since is None and given.until is None:
         name = view.asked("range") or USUAL
         if name not in RANGES:

@@ -16,7 +16,7 @@ from service.usecases import execution_logs, overview
 from service.usecases.execution_logs import ExecutionBucket
 from service.usecases.log_reading import AskedFigures
 from service.usecases.overview import ENDED, FigureSpan, VersionEvent
-from service.web import execution_charts, spans
+from service.web import execution_charts, log_times, spans
 from service.web.charts import ChartMark
 from service.web.cookies import zone_of
 from service.web.filter_forms import pushed, shortened
@@ -43,7 +43,7 @@ def show_overview(view: Annotated[View, Depends(viewing(Right.SEE_SUBSCRIPTION))
     answer = view.show(
         "overview.html",
         asked=asked,
-        ranges=list(spans.RANGES),
+        ranges=list(log_times.RANGES),
         found=found,
         drawn=execution_charts.drawn(found.figures, asked.span, zone, marks_of(view, found.figures.events)),
         call=figures_address(view, asked.span, "status"),

@@ -43,6 +43,30 @@ class CountedTime:
     events: int
 
 
+class CountedTimes:
+    """Times that one transaction has parted: those of many figures are the same, and are looked up once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], CountedTime | None] = {}
+
+    def parted(
+        self,
+        tx: Transaction,
+        subscription_id: UUID,
+        *,
+        since: datetime,
+        until: datetime | None,
+        execution_type: str | None,
+    ) -> CountedTime | None:
+        """Part a time as `counted_time` does."""
+        key = subscription_id, since, until, execution_type
+        if key not in self._known:
+            self._known[key] = counted_time(
+                tx, subscription_id, since=since, until=until, execution_type=execution_type
+            )
+        return self._known[key]
+
+
 _DAYS = text("""
 SELECT seen.position, days.day, days.is_stale, days.events, days.last_arrival
 FROM execution_figure_positions AS seen

@@ -34,7 +34,7 @@ from sql.log_statistics import Deadline, Grouping, made_buckets, matches
 from sql.log_windows import FAR_PAST
 from sql.models import TABLES
 from sql.models.columns import INSTANT
-from sql.queries.counted_days import CountedTime, UncountedTime, counted_time
+from sql.queries.counted_days import CountedTime, CountedTimes, UncountedTime
 from sql.queries.execution_figures import DAY
 from sql.queries.execution_logs import EXECUTION_LOG, FIGURES, ExecutionBucket, ExecutionFilter
 from sql.queries.executions import FAILURES
@@ -72,16 +72,17 @@ def figures(
     deadline: Deadline,
     *,
     most_rows: int,
+    times: CountedTimes | None = None,
 ) -> list[ExecutionBucket] | None:
     """Compute figures by counted days; None where rows have to be read.
 
     Rows are read if there are at most `most_rows` in the counted days, or for a question that the figures of
-    days do not answer. Raises StatementEnded.
+    days do not answer. `times` are those of the other figures of the transaction. Raises StatementEnded.
     """
     if filters.since is None or not _is_answered(filters, grouping):
         return None
     deadline.bound(tx)
-    time = counted_time(
+    time = (times or CountedTimes()).parted(
         tx,
         subscription_id,
         since=filters.since,
