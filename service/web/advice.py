@@ -21,6 +21,9 @@ _ADVICE: tuple[tuple[type[AnnalsError], str], ...] = (
     (errors.UserNotFound, "The settings list the users that there are."),
     (errors.KeyNotFound, "The settings list the keys that there are."),
     (errors.HoldNotFound, "The settings list the legal holds that there are."),
+    (errors.JobNotFound, "The list of jobs has all that there are."),
+    (errors.RunNotFound, "The page of a job lists its runs, whose records are kept for 90 days."),
+    (errors.PlanNotFound, "Plans are kept for 90 days. Try the job again without deleting."),
     (errors.DeletionNotFound, "The restore bin lists what can be restored."),
     (errors.ResourceNotFound, _IN_THE_BIN),
     (errors.ParentNotFound, _IN_THE_BIN),
@@ -41,6 +44,8 @@ _ADVICE: tuple[tuple[type[AnnalsError], str], ...] = (
     (errors.LastAdmin, "Make another user an admin first, with a key."),
     (errors.OwnKey, "Sign in with another key, and delete this one there."),
     (errors.Held, "Wait until the legal hold ends, or ask an admin to release it."),
+    (errors.PlanOutdated, "Make a new plan, and look at it before you run it."),
+    (errors.NoPlan, "Run it as it is."),
     (errors.RequestInFlight, "Wait a moment, and look at the page again."),
     (errors.Conflict, "Look at the page again: something changed meanwhile."),
     (errors.TooLarge, "Send less at once, or use the API."),
@@ -73,6 +78,10 @@ _TO_TENANT = "These pages are the operator’s: no role of a subscription opens 
 # Details that speak of headers, which a form does not have.
 _DETAILS: dict[type[AnnalsError], str] = {
     errors.IfMatchRequired: "The form does not tell which version it is based on.",
+    errors.PlanOutdated: (
+        "A run by this plan would do something else than the plan says: rows, rules or legal holds have "
+        "changed, or the plan is older than 24 hours. Nothing was deleted."
+    ),
     errors.OutcomeUnknown: "It is not known whether the change was stored.",
     errors.RequestInFlight: "The same form is being carried out already.",
 }

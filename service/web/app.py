@@ -22,6 +22,7 @@ from service.web import (
     restore_bin,
     restoring,
     rollbacks,
+    scheduled_jobs,
     server_logs,
     settings,
     sign_in,
@@ -64,6 +65,7 @@ ROUTERS = (
     legal_holds.router,
     # Before the pages of one subscription, whose addresses look alike.
     platform_sessions.router,
+    scheduled_jobs.router,
     subscription_settings.router,
     subscriptions.router,
 )

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from service.domain.errors import Fault, Invalid
 from service.web import render
 from service.web.cookies import zone_of
-from service.web.gate import View
+from service.web.gate import Addressed
 
 QueryT = TypeVar("QueryT", bound=BaseModel)
 _TIMES = frozenset({"since", "until"})
@@ -21,13 +21,13 @@ _TIMES = frozenset({"since", "until"})
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
-def query_of(view: View, names: Collection[str]) -> str:
+def query_of(view: Addressed, names: Collection[str]) -> str:
     """Return the query that holds the given parameters as far as they are set, with its `?`; or nothing."""
     given = {name: value for name in names if (value := view.asked(name)) is not None}
     return f"?{urlencode(given)}" if given else ""
 
 
-def shortened(view: View, names: Collection[str]) -> Response | None:
+def shortened(view: Addressed, names: Collection[str]) -> Response | None:
     """Lead to the address without empty fields; None if it has none.
 
     A part of a page is answered in place: `pushed` names its short address.
@@ -40,14 +40,14 @@ def shortened(view: View, names: Collection[str]) -> Response | None:
     return RedirectResponse(view.request.url.path + query_of(view, names), 303, headers=render.HEADERS)
 
 
-def pushed(view: View, names: Collection[str], answer: Response) -> Response:
+def pushed(view: Addressed, names: Collection[str], answer: Response) -> Response:
     """Tell htmx which address a list has with these filters, so that it can be shared."""
     if "hx-request" in view.request.headers:
         answer.headers["HX-Push-Url"] = view.request.url.path + query_of(view, names)
     return answer
 
 
-def filters_of(view: View, model: type[QueryT], names: Collection[str]) -> QueryT:
+def filters_of(view: Addressed, model: type[QueryT], names: Collection[str]) -> QueryT:
     """Read the filters of a list as the API has them; raises Invalid.
 
     A time without a zone, as fields of forms have it, is in the zone of the reader.

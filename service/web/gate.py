@@ -41,6 +41,7 @@ from service.http.requests import context_of, media_type_of, origin_of
 from service.http.schemas.body import Body
 from service.usecases import web_sessions
 from service.usecases.authentication import Authenticator
+from service.usecases.context import Context
 from service.web import frames, render
 from service.web.cookies import is_over_tls, session_cookie
 
@@ -70,6 +71,7 @@ class Addressed(ABC):
     """A page by its address: what the address asks for, and where a form leads."""
 
     __slots__ = ()
+    context: Context
     request: Request
     caller: Caller
 
@@ -126,15 +128,17 @@ class Addressed(ABC):
         return render.page(self.request, template, frame | values, status, has_secret=has_secret)
 
     @contextmanager
-    def refused_on(self, show: Callable[[AnnalsError], Response]) -> Iterator[None]:
+    def refused_on(
+        self, show: Callable[[AnnalsError], Response], kinds: tuple[type[AnnalsError], ...] = REFUSALS
+    ) -> Iterator[None]:
         """Show a form again, with what was typed and why it was refused, where the block refuses it.
 
-        Other errors get a page of their own. The error goes on to the edge, which records it. The page is
-        made here, in the thread of the handler.
+        Other errors than of `kinds` get a page of their own. The error goes on to the edge, which records it.
+        The page is made here, in the thread of the handler.
         """
         try:
             yield
-        except REFUSALS as error:
+        except kinds as error:
             self.request.state.refused_page = show(error)
             raise
 

@@ -141,3 +141,9 @@ def deleters(tx: Transaction, subscription_id: UUID, resource_ids: Collection[UU
         _DELETIONS.c.version_id.is_not(None),
     )
     return set(tx.execute(query.distinct()).scalars())
+
+
+def subscriptions_of(tx: Transaction, hold_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Find the subscriptions of holds; the caller's scope is the platform."""
+    query = select(_HOLDS.c.hold_id, _HOLDS.c.subscription_id).where(among(_HOLDS.c.hold_id, hold_ids))
+    return {row.hold_id: row.subscription_id for row in tx.execute(query)}

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, select, tuple_, update
+from sqlalchemy import Select, Text, and_, column, func, select, true, tuple_, update, values
 from sqlalchemy.dialects.postgresql import insert
 
 from sql.database import Transaction
@@ -23,6 +23,8 @@ _KEYS = TABLES["api_keys"]
 LEADER_LOCK: Final = 0x616E6E616C6A
 WAITING, RUNNING, MISSED, INTERRUPTED = "waiting", "running", "missed", "interrupted"
 SUCCEEDED, FAILED = "succeeded", "failed"
+# A plan is applied once; further runs by it fail, and are told by the first few.
+MOST_RUNS_OF_PLAN: Final = 10
 # Clocks of hosts differ by less.
 _CLOCKS_DIFFER: Final = timedelta(minutes=1)
 
@@ -132,8 +134,8 @@ def add_run(tx: Transaction, row: RunRow) -> bool:
 def add_runs(tx: Transaction, rows: Sequence[RunRow]) -> None:
     """Add runs, except where the job has a run for the same slot (scheduled time) already."""
     if rows:
-        values = [{name: getattr(row, name) for name in _RUN_COLUMNS} for row in rows]
-        tx.execute(insert(_RUNS).on_conflict_do_nothing(constraint="uq_job_runs_job_scheduled_for"), values)
+        given = [{name: getattr(row, name) for name in _RUN_COLUMNS} for row in rows]
+        tx.execute(insert(_RUNS).on_conflict_do_nothing(constraint="uq_job_runs_job_scheduled_for"), given)
 
 
 def begin_waiting(tx: Transaction, run_id: UUID, *, process: str, at: datetime) -> bool:
@@ -191,15 +193,14 @@ def last_slots(tx: Transaction, jobs: Collection[str]) -> dict[str, datetime]:
 
 def last_runs(tx: Transaction, jobs: Collection[str], *, state: str | None = None) -> dict[str, RunRow]:
     """Latest run of each job; with `state`, its latest run in this state."""
-    found = {}
-    for job in jobs:
-        query = _read().where(_RUNS.c.job == job)
-        if state is not None:
-            query = query.where(_RUNS.c.state == state)
-        row = tx.execute(query.order_by(_RUNS.c.scheduled_for.desc()).limit(1)).one_or_none()
-        if row is not None:
-            found[job] = RunRow(**row._mapping)
-    return found
+    named = values(column("name", Text()), name="named").data([(job,) for job in jobs])
+    query = _read().where(_RUNS.c.job == named.c.name)
+    if state is not None:
+        query = query.where(_RUNS.c.state == state)
+    # One index lookup a job, all of them in one query.
+    last = query.order_by(_RUNS.c.scheduled_for.desc()).limit(1).lateral("last")
+    found = [RunRow(**row._mapping) for row in tx.execute(select(last).select_from(named.join(last, true())))]
+    return {row.job: row for row in found}
 
 
 def run(tx: Transaction, run_id: UUID) -> RunRow | None:
@@ -234,3 +235,15 @@ def plan(tx: Transaction, plan_id: UUID) -> PlanRow | None:
     """One plan."""
     row = tx.execute(select(_PLANS).where(_PLANS.c.plan_id == plan_id)).one_or_none()
     return None if row is None else PlanRow(**row._mapping)
+
+
+def runs_of_plan(tx: Transaction, row: PlanRow, *, until: datetime) -> list[RunRow]:
+    """Runs by a plan that were asked for up to a time, oldest first."""
+    query = _read().where(
+        _RUNS.c.job == row.job,
+        _RUNS.c.scheduled_for >= row.planned_at,
+        _RUNS.c.scheduled_for <= until,
+        _RUNS.c.plan_id == row.plan_id,
+    )
+    found = tx.execute(query.order_by(_RUNS.c.scheduled_for).limit(MOST_RUNS_OF_PLAN))
+    return [RunRow(**each._mapping) for each in found]

@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from urllib.parse import quote
 
+from jobs.runner import Runner
 from tests.support.api import Caller, Tenant, ok
 from tests.support.closings import closed
 from tests.support.executions import run
+from tests.support.expired_logs import Logs
+from tests.support.job_runs import job_context
 from tests.support.story import PERSON_OF, Story
 from tests.support.web import Browser
 
@@ -33,6 +36,7 @@ def with_others(story: Story, name: str = "Kiln", text: str = "A draft of this m
     names["hold"] = ok(ana.post(f"{path}/holds", {"reason": text}), 201)["hold_id"]
     names["id_of_order_etl"] = names["order_etl"].partition("/")[2]
     names["execution"] = _ran(story, ana, path, names, name)
+    names |= _jobs(story)
     others = {NEW: _new(story, name), CLOSED: _closed(story, name, text), BUSY: _busy(story, name, text)}
     return replace(story, names=names, others=others)
 
@@ -59,6 +63,17 @@ def _ran(story: Story, ana: Caller, path: str, names: Mapping[str, str], name: s
             version_number=3 if is_worse else 2,
         )
     return quote(last, safe="")
+
+
+def _jobs(story: Story) -> dict[str, str]:
+    """Run a scheduled job, and plan a run of another."""
+    server, path = story.server, "/v1/maintenance"
+    with job_context(server) as context:
+        Runner(context).run_slots("clean-up", [server.clock()])
+    Logs(server).add("server_logs", server.clock() - timedelta(days=100), number=7)
+    [run] = ok(server.operator.get(f"{path}/runs?job=clean-up"))["items"]
+    plan = ok(server.operator.post(f"{path}/jobs/retention/run", {"dry_run": True}))
+    return {"job_run": run["run_id"], "job_plan": plan["plan_id"]}
 
 
 def _moments(story: Story, ana: Caller, path: str) -> dict[str, str]:

@@ -102,6 +102,11 @@ def _of_deletion(name: str, rest: str, deletion: str, right: Right = Right.READ)
     return Listed(name, f"{_S}/deletions/{{deletion_id}}{rest}", pattern, right)
 
 
+def _of_jobs(name: str, rest: str, address: str = "", query: str = "") -> Listed:
+    pattern = f"/platform/jobs{address or rest}{query}"
+    return Listed(name, f"/platform/jobs{rest}", pattern, Right.MAINTAIN)
+
+
 # Each page as most people see it.
 USUAL = (
     Listed("sign-in", "/sign-in", "/sign-in", None),
@@ -184,12 +189,17 @@ USUAL = (
     _of_tenant("subscription", "/settings/subscription", "", Right.SEE_SUBSCRIPTION),
     Listed("platform-sessions", "/platform/sessions", "/platform/sessions", Right.CREATE_SUBSCRIPTIONS),
     Listed("platform", "/platform", "/platform", Right.CREATE_SUBSCRIPTIONS),
+    _of_jobs("jobs", ""),
+    _of_jobs("job", "/{name}", "/retention"),
+    _of_jobs("job-run", "/runs/{run_id}", "/runs/{job_run}"),
+    _of_jobs("job-plan", "/{name}/plans/{plan_id}", "/retention/plans/{job_plan}"),
     Listed(
         "platform-one", "/platform/{subscription_id}", "/platform/{subscription}", Right.CREATE_SUBSCRIPTIONS
     ),
 )
 
 _RULE = {"resource_type": "workflow", "action": "READ", "depth": "none", "do": "save", "seen": "another"}
+_SCHEDULED = {"cron": "0 5 * * *", "cron_seen": "0 4 * * *"}
 _RENAMED = {"name": "Mine", "name_seen": "Before"}
 _STALE = {"seen": "{commit}"}
 # Pages of the story as few people see them.
@@ -233,6 +243,8 @@ _RARE = (
     _of_tenant("changes-without-hits", "/changes", "?table_name=nothing", Right.READ_LOGS),
     _of_tenant("server-narrowed", "/server", "?status=2xx&range=24h", Right.READ_LOGS),
     _of_tenant("server-without-hits", "/server", "?request_id=none", Right.READ_LOGS),
+    _of_jobs("job-with-runs", "/{name}", "/clean-up"),
+    _of_jobs("job-without-hits", "/{name}", "/clean-up", "?state=missed"),
     _of_tenant("deletions-without-hits", "/deletions", "?name=nothing+has+this+name"),
     _of_resource("history-of-deleted", "", "deleted"),
     _of_resource("version-of-deleted", "/versions/{ref}", "deleted", ref=1),
@@ -272,6 +284,8 @@ _REFUSED = (
     _refused("policy-stale", "policy", "/settings/policy", _RULE, 412),
     _refused("subscription-stale", "subscription", "/settings/subscription", _RENAMED, 412),
     _refused("platform-stale", "platform-one", "{subscription}", _RENAMED, 412),
+    _refused("job-refused", "job", "/jobs/retention", {"cron": "at noon"}),
+    _refused("job-stale", "job", "/jobs/retention", _SCHEDULED, 412),
     _refused("holds-refused", "holds", "/settings/holds", {"reason": " "}),
     _refused("hold-refused", "hold", "/release", {"reason": " "}),
     _refused("platform-refused", "platform", "/platform", {"name": "Next", "username": "a b"}),

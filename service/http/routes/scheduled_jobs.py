@@ -17,7 +17,7 @@ from service.http.parameters import Once, Paged, PathId
 from service.http.requests import context_of
 from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.scheduled_jobs import RunQuery, RunRequest, ScheduleUpdate
-from service.usecases.maintenance import scheduled_jobs
+from service.usecases.maintenance import run_logs, scheduled_jobs
 
 router = APIRouter(prefix="/v1/maintenance", tags=["maintenance"])
 
@@ -90,8 +90,8 @@ def list_job_runs(
     return page_answer(request, found)
 
 
-@router.get("/runs/{run_id}", response_model=scheduled_jobs.RunWithLog)
+@router.get("/runs/{run_id}", response_model=run_logs.RunWithLog)
 @refuses(RunNotFound)
 def get_job_run(request: Request, _caller: Maintaining, run_id: PathId) -> Response:
     """Show a job run with its log (operator)."""
-    return answer(scheduled_jobs.run_with_log(context_of(request), ids.parse(run_id)))
+    return answer(run_logs.read(context_of(request), ids.parse(run_id)))

@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,17 +20,15 @@ from service.domain.errors import Fault, Invalid, JobNotFound, NoPlan, PlanNotFo
 from service.domain.idempotency import Attempt
 from service.domain.ids import mint
 from service.domain.job_runs import RunPlan
+from service.domain.overtaken import check_seen
 from service.domain.pagination import Page, Paging, time_position
 from service.domain.schedules import DEFAULT_ZONE, BadSchedule, Schedule
 from service.usecases.context import Context, Parts
 from service.usecases.maintenance.table import SCHEDULED_JOBS, ScheduledJob
 from service.usecases.retries import run_once
-from sql import log_reading
 from sql.database import PLATFORM, Transaction
-from sql.log_windows import LogPaging
 from sql.queries import scheduled_jobs
 from sql.queries.audit_logs import Values
-from sql.queries.execution_logs import EXECUTION_LOG, ExecutionFilter
 from sql.queries.scheduled_jobs import PlanRow, RunFilter, ScheduleRow
 from sql.queries.scheduled_jobs import RunRow as Run
 
@@ -39,8 +38,6 @@ __all__ = ["Run"]
 # most runs end within this time.
 WAIT_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 0.1
-# Log entries shown of one run, at most.
-MAX_EVENTS: Final = 1000
 # A plan permits the deletions of its instant: a run much later needs a new plan.
 PLAN_LIFETIME: Final = timedelta(hours=24)
 # A job with a shorter lag counts as on time, because a run takes a while.
@@ -66,23 +63,6 @@ class ScheduledJobStatus:
     last_success: Run | None
     lag_seconds: float | None
     is_overdue: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLogEntry:
-    """Entry of a run's log."""
-
-    created_at: datetime
-    log_level: str
-    log_message: str
-    log_details: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunWithLog(Run):
-    """A run with its log, oldest entry first."""
-
-    events: Sequence[RunLogEntry] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,12 +114,13 @@ def all_jobs(context: Parts, names: Collection[str] = SCHEDULED_JOBS) -> list[Sc
 
 def job(context: Parts, name: str) -> ScheduledJobStatus:
     """Status of one scheduled job; raises JobNotFound."""
-    _known(name)
+    check_known(name)
     [found] = all_jobs(context, [name])
     return found
 
 
-def _known(name: str) -> ScheduledJob:
+def check_known(name: str) -> ScheduledJob:
+    """Return a job by its name; raises JobNotFound."""
     if name not in SCHEDULED_JOBS:
         raise JobNotFound(f"There is no job {name!r}: they are {', '.join(SCHEDULED_JOBS)}.")
     return SCHEDULED_JOBS[name]
@@ -187,12 +168,15 @@ def _lag(schedule: Schedule, row: ScheduleRow | None, since: datetime, at: datet
     return timedelta(0) if due is None else max(timedelta(0), at - due)
 
 
-def change_schedule(context: Parts, caller: events.Author, name: str, wanted: Values) -> ScheduledJobStatus:
+def change_schedule(
+    context: Parts, caller: events.Author, name: str, wanted: Values, *, seen: Values | None = None
+) -> ScheduledJobStatus:
     """Update cron, time_zone (None means the default) and is_paused, if `wanted` has them.
 
+    With `seen`, a setting that is not as it was seen is left to whoever changed it: raises StaleVersion.
     Raises JobNotFound, and Invalid for a cron expression or time zone that is not valid.
     """
-    kind = _known(name)
+    kind = check_known(name)
     with context.database.transaction(PLATFORM) as tx:
         scheduled_jobs.lock_schedules(tx)
         row = last_of(scheduled_jobs.schedules(tx).get(name))
@@ -206,6 +190,7 @@ def change_schedule(context: Parts, caller: events.Author, name: str, wanted: Va
         except BadSchedule as error:
             pointer = f"/{error.field}"
             raise Invalid(f"{pointer}: {error}.", faults=[Fault(str(error), pointer=pointer)]) from None
+        check_seen(_applied(kind, before), {key: _applied(kind, after)[key] for key in wanted}, seen)
         if after != before:
             # The last setting applies, also if it was made by a clock that was ahead of this one.
             changed_at = at if row is None else max(at, row.changed_at + timedelta(microseconds=1))
@@ -220,13 +205,19 @@ def _set(row: ScheduleRow) -> Values:
     return {"cron": row.cron, "time_zone": row.time_zone, "is_paused": row.is_paused}
 
 
+def _applied(kind: ScheduledJob, row: ScheduleRow) -> Values:
+    """Settings as they apply, the default in place of None."""
+    schedule = schedule_of(kind, row)
+    return {"cron": schedule.cron, "time_zone": schedule.time_zone, "is_paused": row.is_paused}
+
+
 def _subject(name: str) -> Subject:
     return Subject("maintenance_job", name, name)
 
 
 def plan_of(context: Parts, name: str, at: datetime) -> RunPlan:
     """Plan a run at an instant; raises JobNotFound, NoPlan."""
-    plan = _known(name).plan
+    plan = check_known(name).plan
     if plan is None:
         raise NoPlan(f"The job {name} takes nothing away: there is nothing to try.")
     return plan(context, at)
@@ -285,7 +276,7 @@ async def ask_for_run(
 
     Raises JobNotFound, PlanNotFound, PlanOutdated.
     """
-    asked = await anyio.to_thread.run_sync(_ask, context, caller, name, plan_id, once)
+    asked = await anyio.to_thread.run_sync(partial(ask, context, caller, name, plan_id, once=once))
     deadline = time.monotonic() + WAIT_SECONDS
     found = asked
     while found.ended_at is None and time.monotonic() < deadline:
@@ -294,9 +285,12 @@ async def ask_for_run(
     return found
 
 
-def _ask(context: Context, caller: Caller, name: str, plan_id: UUID | None, once: Attempt | None) -> Run:
+def ask(context: Context, caller: Caller, name: str, plan_id: UUID | None, *, once: Attempt | None) -> Run:
+    """Ask the scheduler to run a job, without waiting for the run; raises what `ask_for_run` raises."""
+    caller.needs(Right.MAINTAIN)
+
     def work(tx: Transaction) -> Run:
-        _known(name)
+        check_known(name)
         if plan_id is not None:
             checked_plan(context, name, plan_id)
         return request(tx, context, name, plan_id, caller=caller)
@@ -335,29 +329,6 @@ def run(context: Parts, run_id: UUID) -> Run:
     return row
 
 
-def run_with_log(context: Parts, run_id: UUID | None) -> RunWithLog:
-    """One run with its log; raises RunNotFound."""
-    if run_id is None:
-        raise RunNotFound("There is no such run.")
-    row = run(context, run_id)
-    if row.started_at is None:
-        return RunWithLog(**asdict(row))
-    narrow = ExecutionFilter(execution_id=str(run_id), since=row.started_at, until=row.ended_at)
-    with context.database.transaction(PLATFORM) as tx:
-        newest = LogPaging(limit=MAX_EVENTS, at=context.clock())
-        told = log_reading.page(tx, EXECUTION_LOG, None, narrow, newest)
-    story = [
-        RunLogEntry(
-            created_at=each.created_at,
-            log_level=each.log_level,
-            log_message=each.log_message,
-            log_details=each.log_details,
-        )
-        for each in reversed(told)
-    ]
-    return RunWithLog(**asdict(row), events=story)
-
-
 def runs(context: Context, narrow: Mapping[str, Any], paging: Paging) -> Page[Run]:
     """Page of the runs that match `narrow` (fields of RunFilter), newest first."""
     filters = {"list": "job-runs", **narrow}
@@ -370,7 +341,7 @@ def runs(context: Context, narrow: Mapping[str, Any], paging: Paging) -> Page[Ru
 def last_runs(context: Parts, name: str | None, limit: int) -> list[Run]:
     """Newest runs of one job or of all; raises JobNotFound."""
     if name is not None:
-        _known(name)
+        check_known(name)
     with context.database.transaction(PLATFORM) as tx:
         return scheduled_jobs.page(tx, RunFilter(job=name), before=None, limit=limit)
 
