@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -80,6 +81,17 @@ class Client:
         """GET raw bytes; raises ApiError."""
         return self._call("GET", path).content
 
+    @contextmanager
+    def downloaded(self, path: str, parameters: Parameters | None = None) -> Iterator[Iterator[bytes]]:
+        """GET a file in pieces, as they come; raises ApiError, also where it breaks off before its end."""
+        response = self._call("GET", path, parameters, whole=False)
+        try:
+            if "Content-Disposition" not in response.headers:
+                raise ApiError(f"GET {path} is answered with no file", status=response.status_code)
+            yield self._pieces(response)
+        finally:
+            response.close()
+
     def post(self, path: str, body: Json | bytes | None = None, *, if_match: str | None = None) -> Json:
         """POST a JSON object, or its bytes, and return the JSON object of the answer; raises ApiError.
 
@@ -111,6 +123,7 @@ class Client:
         body: Json | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = True,
+        whole: bool = True,
     ) -> httpx.Response:
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         given = dict(headers or {}) | ({} if content is None else {"Content-Type": "application/json"})
@@ -118,17 +131,19 @@ class Client:
         since = time.monotonic()
         for wait in (FIRST_WAIT_SECONDS * 2**n for n in range(TRIES - 1)):
             try:
-                return self._send(request, path)
+                return self._send(request, path, whole=whole)
             except ApiError as error:
                 pause = max(wait, error.retry_after or 0)
                 if not _passes(error, repeatable) or time.monotonic() + pause > since + PATIENCE_SECONDS:
                     raise
             time.sleep(pause)
-        return self._send(request, path)
+        return self._send(request, path, whole=whole)
 
-    def _send(self, request: httpx.Request, path: str) -> httpx.Response:
+    def _send(self, request: httpx.Request, path: str, *, whole: bool) -> httpx.Response:
         try:
-            response = self._http.send(request)
+            response = self._http.send(request, stream=True)
+            if whole or not response.is_success:
+                response.read()
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             raise ApiError(f"{self._http.base_url} does not answer: {reason}") from None
@@ -142,6 +157,15 @@ class Client:
             problem=problem,
             retry_after=_seconds(response.headers.get("Retry-After")),
         )
+
+    def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
+        try:
+            yield from response.iter_bytes()
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            raise ApiError(
+                f"the answer of {self._http.base_url} broke off before its end: {reason}"
+            ) from None
 
     def _object(self, response: httpx.Response) -> Json:
         try:

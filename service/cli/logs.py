@@ -11,14 +11,12 @@ from typing import Annotated, Final
 
 import typer
 
-from service.cli.calls import Exit, connected, fail, subscription_of
+from service.cli.calls import connected, subscription_of
 from service.cli.client import ApiError, Client, Json
-from service.cli.options import LOCAL, Key, Url
+from service.cli.options import LOCAL, Filters, Key, Url, Where, filters_of
 from service.cli.tables import harmless, instant, note
 
 logs = typer.Typer(help="The logs of a running server.", no_args_is_help=True)
-
-Filters = dict[str, str | int | list[str]]
 
 PAGE: Final = 200
 PAUSE_SECONDS: Final = 1.0
@@ -53,9 +51,7 @@ _FIELDS: Final = {
 @logs.command()
 def tail(
     log: Annotated[FollowedLog, typer.Option(help="Which log.")] = FollowedLog.AUDIT,
-    where: Annotated[
-        list[str] | None, typer.Option("--where", metavar="FILTER=VALUE", help="A filter of that log.")
-    ] = None,
+    where: Where = None,
     since: Annotated[str | None, typer.Option(help="Begin at that time: 2026-11-23T00:00:00Z.")] = None,
     follow: Annotated[
         bool, typer.Option("--follow/--no-follow", help="Wait for more, or end after the last row.")
@@ -72,7 +68,7 @@ def tail(
     It begins now, or with --no-follow with the first row. The cursor file is written after the rows of a page
     are printed: after a kill in between they are printed once more.
     """
-    filters = _filters(where or [])
+    filters = filters_of(where or [], ("order", "from", "limit", "cursor", "since"))
     if since is not None:
         filters["since"] = since
     elif follow:
@@ -113,16 +109,6 @@ def _pages(
             return
         if follow and len(page["items"]) < PAGE:
             time.sleep(PAUSE_SECONDS)
-
-
-def _filters(given: list[str]) -> Filters:
-    filters: dict[str, list[str]] = {}
-    for each in given:
-        name, found, value = each.partition("=")
-        if not found or name in ("order", "from", "limit", "cursor", "since"):
-            fail(f"{each!r} is no filter: it reads action=CREATE", Exit.USAGE)
-        filters.setdefault(name, []).append(value)
-    return dict(filters)
 
 
 def _line(log: FollowedLog, item: Json) -> str:

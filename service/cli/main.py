@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
-from service.cli import archive, first_tenant, jobs, logs, resources, versions
+from service.cli import archive, export, first_tenant, jobs, logs, resources, versions
 from service.cli.console import AsJson, DataDir, err, explained, out, progress, read_settings
 from service.runtime.settings import Settings, git_url, load, variable
 from service.runtime.version import version
@@ -36,6 +36,7 @@ app.add_typer(resources.resource)
 app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(logs.logs, name="logs")
 app.add_typer(archive.archive, name="archive")
+app.command()(export.export)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,10 +1,14 @@
-"""Arguments and options of the commands for one resource."""
+"""Arguments and options that several commands of a running server take."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
 
+from service.cli.calls import Exit, fail
 from service.cli.tables import Format
+
+Filters = dict[str, str | int | list[str]]
 
 LOCAL = "http://127.0.0.1:8000"
 REFS = "A number, tag, commit, current, published or previous."
@@ -28,3 +32,18 @@ IfMatch = Annotated[
     ),
 ]
 Comment = Annotated[str | None, typer.Option("--comment", "-m", help="Why; it stays with the version.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="FILTER=VALUE", help="A filter of the list; as often as wanted."),
+]
+
+
+def filters_of(given: list[str], others: Collection[str]) -> Filters:
+    """Read filters as they are typed; ends the command for a parameter among `others`, which is no filter."""
+    filters: dict[str, list[str]] = {}
+    for each in given:
+        name, found, value = each.partition("=")
+        if not found or name in others:
+            fail(f"{each!r} is no filter: it reads action=CREATE", Exit.USAGE)
+        filters.setdefault(name, []).append(value)
+    return dict(filters)

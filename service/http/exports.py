@@ -27,7 +27,7 @@ from service.http.connections.guard import DISCONNECTED
 from service.http.description.declarations import refuses, sends
 from service.http.description.headers import DISPOSITION
 from service.http.requests import context_of
-from service.http.responses import estimated_statistics_answer, statistics_answer
+from service.http.responses import estimated_statistics_answer, page_answer, statistics_answer
 from service.usecases import exports, group_names
 from service.usecases.exports import Exporting, WholeList
 from service.usecases.log_reading import LogFigures
@@ -117,9 +117,14 @@ def of_access(access: Access) -> Exporting:
     )
 
 
-def of_operator(request: Request, caller: Caller) -> Exporting:
-    """Make the exporting of the operator, of what belongs to no subscription."""
-    return Exporting(context=context_of(request), caller=caller, subscription_id=None, tenant="platform")
+def of_caller(request: Request, caller: Caller) -> Exporting:
+    """Make the exporting of a caller who asks for what is theirs: the operator, of all subscriptions."""
+    return Exporting(
+        context=context_of(request),
+        caller=caller,
+        subscription_id=caller.subscription_id,
+        tenant=caller.subscription_name or "platform",
+    )
 
 
 def whole(
@@ -127,6 +132,13 @@ def whole(
 ) -> WholeList:
     """Make a list to be exported, of rows of a dataclass."""
     return WholeList(noun=noun, columns=tabular.columns_of(kind), filters=filters, read=read)
+
+
+def list_answer(
+    request: Request, file: FileWriter | None, of: Exporting, listed: WholeList, paging: Paging
+) -> Response:
+    """Answer with a page of a list, or with the whole list as a file."""
+    return page_answer(request, listed.read(paging)) if file is None else file.whole(of, listed)
 
 
 def statistics(

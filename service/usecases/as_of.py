@@ -12,6 +12,8 @@ from service.usecases.context import Context
 from sql.queries import as_of
 from sql.queries.as_of import CommitRow, ResourceThen, VersionSince
 
+__all__ = ["ResourceThen"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeThen:

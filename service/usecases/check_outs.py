@@ -340,7 +340,17 @@ def page(
     context: Context, subscription_id: SubscriptionId, user_id: UserId | None, paging: Paging
 ) -> CheckOuts:
     """List the running check-outs, newest first; the user's own are in a list of their own."""
-    filters = {"list": "check-outs", "of": subscription_id, "for": user_id}
+    found = page_of_all(context, subscription_id, paging)
+    ours: list[HeldCheckOut] = []
+    theirs: list[HeldCheckOut] = []
+    for each in found.items:
+        (ours if each.checked_out_by == user_id else theirs).append(each)
+    return CheckOuts(ours=ours, theirs=theirs, next_cursor=found.next_cursor)
+
+
+def page_of_all(context: Context, subscription_id: SubscriptionId, paging: Paging) -> Page[HeldCheckOut]:
+    """List the running check-outs of all users, newest first."""
+    filters = {"list": "check-outs", "of": subscription_id}
     before = time_position(paging.position(filters))
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
@@ -348,11 +358,7 @@ def page(
     found: Page[check_outs.RunningCheckOut] = paging.page(
         rows, filters, lambda row: [row.checked_out_at.isoformat(), str(row.check_out_id)]
     )
-    ours: list[HeldCheckOut] = []
-    theirs: list[HeldCheckOut] = []
-    for row in found.items:
-        (ours if row.checked_out_by == user_id else theirs).append(shown(row))
-    return CheckOuts(ours=ours, theirs=theirs, next_cursor=found.next_cursor)
+    return Page([shown(row) for row in found.items], found.next_cursor)
 
 
 def shown(row: check_outs.RunningCheckOut) -> HeldCheckOut:

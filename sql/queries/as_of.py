@@ -103,7 +103,7 @@ def last_commit(tx: Transaction, subscription_id: UUID, until: datetime) -> Comm
     """The head of `main` at an instant: its last commit until then, since times are in their order."""
     parts = [
         _commit(subscription_id, commit, number, at)
-        .where(at <= until)
+        .where(at <= until, *_made_by_commits(number))
         .order_by(at.desc(), number.desc())
         .limit(1)
         for commit, number, at in _COMMITS
@@ -232,6 +232,11 @@ def _commit(subscription_id: UUID, commit: Column[Any], number: Column[Any], at:
     """Select the columns of CommitRow from a table that names commits."""
     found = select(commit.label("git_commit_hash"), number.label("commit_number"), at.label("committed_at"))
     return found.where(commit.table.c.subscription_id == subscription_id)
+
+
+def _made_by_commits(number: Column[Any]) -> list[ColumnElement[bool]]:
+    """Make the condition that leaves out deletions in a platform's own systems, which no commit made."""
+    return [_DELETIONS.c.origin == "annals"] if number is _DELETIONS.c.commit_number else []
 
 
 def _there(of_subscription: ScalarSelect[UUID], number: int) -> Select[Any]:

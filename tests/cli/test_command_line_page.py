@@ -10,7 +10,7 @@ PAGE = ROOT / "docs" / "guide" / "command-line.md"
 COMMANDS = {
     PAGE: (
         *("version log", "version show", "version diff"),
-        *("check-out", "check-in", "rollback", "tag", "publish", "logs tail"),
+        *("check-out", "check-in", "rollback", "tag", "publish", "logs tail", "export"),
     ),
     ROOT / "docs" / "operations" / "archive.md": (
         "archive list",

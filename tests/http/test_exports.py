@@ -71,11 +71,18 @@ def filled(server: Server) -> Tenant:
         "deletions": deletions,
     }.items():
         ok(tenant.ben.post(f"{tenant.path}/{name}", sent), 201)
+    for name in NAMES:
+        workflow = tenant.workflow(name=name, definition={"connector_id": name})
+    ok(tenant.ben.post(f"{tenant.at(workflow)}/versions/1/comments", {"text": "=1+1"}), 201)
+    ok(tenant.ben.post(f"{tenant.at(workflow)}/check-out", {"reason": "-1"}))
+    ok(tenant.ana.post(f"{tenant.path}/holds", {"reason": "+1"}), 201)
     return tenant
 
 
 def lists(tenant: Tenant) -> dict[str, dict[str, str]]:
-    """Return the lists that are exported, each with filters that leave the test's own readings out."""
+    """Return the lists of a tenant that are exported, with filters that leave the test's own readings out."""
+    [newest] = ok(tenant.aud.get(f"{tenant.path}/workflows", params={"limit": 1}))["items"]
+    workflow = f"workflows/{newest['resource_id']}"
     return {
         "audit-logs": {"action": "APPROVE"},
         "execution-logs": {},
@@ -84,6 +91,14 @@ def lists(tenant: Tenant) -> dict[str, dict[str, str]]:
         "server-logs": {"origin": "posted"},
         "deletions": {},
         f"jobs/{tenant.job_id}/versions": {},
+        "users": {},
+        "api-keys": {},
+        "holds": {},
+        "workspaces": {},
+        "workflows": {"include_deleted": "true"},
+        "at/2999-01-01T00:00:00Z": {"resource_type": "workflow"},
+        f"{workflow}/versions/1/comments": {},
+        f"{workflow}/references": {},
     }
 
 

@@ -46,12 +46,13 @@ def test_rows_of_others_do_not_wait_for_those_of_one_subscription(
     waiting = lone_server.database.value("SELECT count(DISTINCT subscription_id) FROM log_queue")
     turns = Sequencer(lone_server.context.database, lone_server.context.clock)
     turns.turn()
-    # Twenty by age, and of each its share of twenty.
+    # Twenty by age, among which may be rows of the server itself, and of each its share of twenty.
     placed = [len(follower.read()) for follower in followers]
-    assert placed[:2] == [20, 1]
+    assert 20 // waiting <= placed[0] <= 20
+    assert placed[1] == 1
     assert 1 < placed[2] <= 20 // waiting
     sequence(lone_server)
-    assert [len(follower.read()) for follower in followers] == [MANY - 20, 0, 30 - placed[2]]
+    assert [len(follower.read()) for follower in followers] == [MANY - placed[0], 0, 30 - placed[2]]
 
 
 def test_each_row_gets_one_position_in_the_order_of_the_queue(

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from tests.support.api import Json, Tenant, ok, refused, snapshot_path
 from tests.support.as_of import now, path, story, then
+from tests.support.events import DELETION
 from tests.support.trees import in_git, tree
 
 TREE_FIELDS = {"commit", "at", "items", "next_cursor"}
@@ -126,6 +127,15 @@ def test_an_instant_is_that_of_the_last_commit_until_then(tenant: Tenant) -> Non
         assert found["version_number"] == (1 if commit == first else 2)
     page = then(tenant, begin)
     assert (page["commit"], page["items"], page["next_cursor"]) == (None, [], None)
+
+
+def test_a_deletion_in_a_platforms_own_system_is_no_commit(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    ok(tenant.ben.post(f"{tenant.path}/deletions", DELETION), 201)
+    assert then(tenant, now(tenant))["commit"] == tenant.main()
+    found = one(tenant, now(tenant), workflow)
+    assert found is not None
+    assert found["version_number"] == 1
 
 
 def test_a_subscription_without_history_was_always_empty(tenant: Tenant) -> None:

@@ -1,5 +1,6 @@
 """API keys, and the caller that a key stands for."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -11,8 +12,9 @@ from service.http.audited_operations import audits
 from service.http.auth.access import Calling, Managing, ReadingUsers
 from service.http.bodies import body_of
 from service.http.description.declarations import refuses
+from service.http.exports import FILES, ListFile, list_answer, of_access, whole
 from service.http.parameters import Once, Paged, PathId
-from service.http.responses import answer, page_answer, page_of
+from service.http.responses import answer, page_of
 from service.http.schemas.answers import CallerIdentity
 from service.http.schemas.api_keys import NewApiKey
 from service.usecases import api_keys
@@ -43,10 +45,14 @@ def create_api_key(
     return answer(key, 201)
 
 
-@router.get("/subscriptions/{subscription_id}/api-keys", response_model=page_of(api_keys.Key))
-def list_api_keys(request: Request, access: ReadingUsers, paging: Paged) -> Response:
+@router.get(
+    "/subscriptions/{subscription_id}/api-keys", response_model=page_of(api_keys.Key), responses=FILES
+)
+def list_api_keys(request: Request, access: ReadingUsers, paging: Paged, file: ListFile) -> Response:
     """List the keys without their secrets (auditor, admin, operator)."""
-    return page_answer(request, api_keys.keys(access.context, access.subscription_id, paging))
+    read = partial(api_keys.keys, access.context, access.subscription_id)
+    listed = whole("api_key", api_keys.Key, {}, read)
+    return list_answer(request, file, of_access(access), listed, paging)
 
 
 @router.delete("/subscriptions/{subscription_id}/api-keys/{key_id}", status_code=204)

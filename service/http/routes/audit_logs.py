@@ -16,8 +16,9 @@ from service.http.exports import (
     FILES,
     FiguresFile,
     ListFile,
+    list_answer,
     of_access,
-    of_operator,
+    of_caller,
     statistics,
     whole,
 )
@@ -27,7 +28,6 @@ from service.http.requests import context_of
 from service.http.responses import (
     answer,
     expandable_page,
-    page_answer,
     page_of,
     statistics_of,
 )
@@ -57,10 +57,8 @@ def list_platform_audit_logs(
     """List the events that belong to no subscription, newest first (operator)."""
     filters = audit_logs.AuditFilter(**query.model_dump())
     read = partial(audit_logs.audit_page, context_of(request), caller, None, filters)
-    if file is not None:
-        listed = whole("audit_log", audit_logs.AuditEvent, filters.given(), read)
-        return file.whole(of_operator(request, caller), listed)
-    return page_answer(request, read(paging))
+    listed = whole("audit_log", audit_logs.AuditEvent, filters.given(), read)
+    return list_answer(request, file, of_caller(request, caller), listed, paging)
 
 
 @router.get("/audit-logs/stats", response_model=statistics_of(audit_logs.AuditBucket), responses=FILES)
@@ -76,7 +74,7 @@ def get_platform_audit_statistics(
     found = audit_logs.audit_statistics(
         context_of(request), caller, None, audit_logs.AuditFilter(**filters), asked
     )
-    of = of_operator(request, caller)
+    of = of_caller(request, caller)
     return statistics(file, of, "audit_log", audit_logs.AuditBucket, asked.group_by, found)
 
 

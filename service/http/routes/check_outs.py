@@ -1,6 +1,7 @@
 """Check-outs: check-out, check-in of one and of many, release, and the list of check-outs."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -23,6 +24,7 @@ from service.http.auth.access import Reading, Releasing, Writing
 from service.http.bodies import body_of
 from service.http.description.declarations import refuses, sends
 from service.http.description.headers import ETAG
+from service.http.exports import FILES, ListFile, of_access, whole
 from service.http.parameters import RESOURCE_PATH, Based, MaybeBased, Once, Paged, Targeted
 from service.http.responses import answer, linked
 from service.http.schemas.check_outs import CheckInRequest, CheckInsRequest, CheckOutRequest
@@ -117,9 +119,13 @@ def release_check_out(
     return Response(status_code=204)
 
 
-@router.get(f"{_SUBSCRIPTION}/check-outs", response_model=check_outs.CheckOuts)
-def list_check_outs(request: Request, access: Reading, paging: Paged) -> Response:
+@router.get(f"{_SUBSCRIPTION}/check-outs", response_model=check_outs.CheckOuts, responses=FILES)
+def list_check_outs(request: Request, access: Reading, paging: Paged, file: ListFile) -> Response:
     """List the present check-outs, newest first: the caller's own, and the others'."""
+    if file is not None:
+        read = partial(check_outs.page_of_all, access.context, access.subscription_id)
+        listed = whole("check_out", check_outs.HeldCheckOut, {}, read)
+        return file.whole(of_access(access), listed)
     found = check_outs.page(access.context, access.subscription_id, access.caller.user_id, paging)
     return linked(request, answer(found), found.next_cursor)
 

@@ -15,10 +15,10 @@ from service.http.auth.access import Deleting, Reading, Recording, Writing
 from service.http.bodies import body_of
 from service.http.description.declarations import refuses
 from service.http.event_bodies import EventBody, events_of
-from service.http.exports import FILES, ListFile, of_access, whole
+from service.http.exports import FILES, ListFile, list_answer, of_access, whole
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, PathId, Targeted
 from service.http.recording import NOTHING_NEW, Options, recorded
-from service.http.responses import answer, page_answer, page_of
+from service.http.responses import answer, page_of
 from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.deletions import DeletionQuery, NewDeletionEvent, RestoreRequest
 from service.http.schemas.fields import QueryInteger, QueryReason
@@ -86,10 +86,8 @@ def list_deletions(
     """List deletions, newest first; `cascade_level` is 0 for a root, more for resources deleted with it."""
     filters = deletions.filter_of(**narrow.model_dump())
     read = partial(deletions.page, access.context, access.subscription_id, filters)
-    if file is not None:
-        listed = whole("deletion", deletions.Deletion, filters.given(), read)
-        return file.whole(of_access(access), listed)
-    return page_answer(request, read(paging))
+    listed = whole("deletion", deletions.Deletion, filters.given(), read)
+    return list_answer(request, file, of_access(access), listed, paging)
 
 
 @router.post(_DELETIONS, status_code=201, response_model=RecordedEvents, responses=NOTHING_NEW)

@@ -11,10 +11,10 @@ from service.http.audited_operations import audits
 from service.http.auth.access import CountingExecutions, ReadingLogs, Recording
 from service.http.description.declarations import refuses
 from service.http.event_bodies import EventBody, events_of
-from service.http.exports import FILES, FiguresFile, ListFile, of_access, statistics, whole
+from service.http.exports import FILES, FiguresFile, ListFile, list_answer, of_access, statistics, whole
 from service.http.parameters import LogPaged
 from service.http.recording import NOTHING_NEW, Options, recorded
-from service.http.responses import page_answer, page_of, statistics_of
+from service.http.responses import page_of, statistics_of
 from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.execution_logs import ExecutionQuery, ExecutionStatisticsQuery, NewExecutionEvent
 from service.usecases import execution_logs
@@ -36,10 +36,8 @@ def list_execution_logs(
     read = partial(
         execution_logs.execution_page, access.context, access.caller, access.subscription_id, filters
     )
-    if file is not None:
-        listed = whole("execution_log", execution_logs.ExecutionEvent, filters.given(), read)
-        return file.whole(of_access(access), listed)
-    return page_answer(request, read(paging))
+    listed = whole("execution_log", execution_logs.ExecutionEvent, filters.given(), read)
+    return list_answer(request, file, of_access(access), listed, paging)
 
 
 @router.post("", status_code=201, response_model=RecordedEvents, responses=NOTHING_NEW)

@@ -10,9 +10,9 @@ from service.domain.errors import ExecutionNotFound
 from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs
 from service.http.description.declarations import refuses
-from service.http.exports import FILES, ListFile, of_access, whole
+from service.http.exports import FILES, ListFile, list_answer, of_access, whole
 from service.http.parameters import Paged
-from service.http.responses import answer, page_answer, page_of
+from service.http.responses import answer, page_of
 from service.http.schemas.executions import ExecutionsQuery
 from service.http.schemas.filters import ReportedId
 from service.usecases import executions
@@ -32,11 +32,9 @@ def list_executions(
     """List executions with state, duration, version and first failure, newest first (auditor, admin)."""
     filters = executions.ExecutionsFilter(**query.model_dump())
     read = partial(executions.page, access.context, access.caller, access.subscription_id, filters)
-    if file is not None:
-        given = {"of": "executions", **filters.given()}
-        listed = whole("execution_log", executions.Execution, given, read)
-        return file.whole(of_access(access), listed)
-    return page_answer(request, read(paging))
+    given = {"of": "executions", **filters.given()}
+    listed = whole("execution_log", executions.Execution, given, read)
+    return list_answer(request, file, of_access(access), listed, paging)
 
 
 @router.get("/{execution_id:path}", response_model=executions.ExecutionWithNodes)

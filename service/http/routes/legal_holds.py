@@ -1,5 +1,6 @@
 """Legal holds."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -11,18 +12,21 @@ from service.http.audited_operations import audits
 from service.http.auth.access import Holding, ReadingHolds
 from service.http.bodies import body_of
 from service.http.description.declarations import refuses
+from service.http.exports import FILES, ListFile, list_answer, of_access, whole
 from service.http.parameters import Once, Paged, PathId
-from service.http.responses import answer, page_answer, page_of
+from service.http.responses import answer, page_of
 from service.http.schemas.retention import HoldRelease, NewHold
 from service.usecases import legal_holds
 
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/holds", tags=["holds"])
 
 
-@router.get("", response_model=page_of(legal_holds.Hold))
-def list_holds(request: Request, access: ReadingHolds, paging: Paged) -> Response:
+@router.get("", response_model=page_of(legal_holds.Hold), responses=FILES)
+def list_holds(request: Request, access: ReadingHolds, paging: Paged, file: ListFile) -> Response:
     """List the legal holds, newest first (auditor, admin, operator)."""
-    return page_answer(request, legal_holds.page(access.context, access.subscription_id, paging))
+    read = partial(legal_holds.page, access.context, access.subscription_id)
+    listed = whole("legal_hold", legal_holds.Hold, {}, read)
+    return list_answer(request, file, of_access(access), listed, paging)
 
 
 @router.post("", status_code=201, response_model=legal_holds.Hold)

@@ -1,6 +1,7 @@
 """Resources of the six kinds: the same calls for each kind, with its parents."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Union
 from uuid import UUID
 
@@ -16,8 +17,9 @@ from service.http.auth.access import Reading, Writing
 from service.http.bodies import BODY_ERRORS, MERGE_PATCH, body_of
 from service.http.description.declarations import reads_body, refuses, sends
 from service.http.description.headers import ETAG
+from service.http.exports import FILES, ListFile, list_answer, of_access, whole
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
-from service.http.responses import answer, page_answer, page_of
+from service.http.responses import answer, page_of
 from service.http.schemas.fields import QueryText
 from service.http.schemas.resources import NEW, UPDATES, NewResource, ResourceUpdate
 from service.usecases import resources
@@ -70,20 +72,23 @@ def _lister(kind: Kind) -> Callable[..., Response]:
         request: Request,
         access: Reading,
         paging: Paged,
+        file: ListFile,
         place: Annotated[Place, Depends(_place)],
         name: Annotated[QueryText | None, Query()] = None,
         include_deleted: bool = False,
     ) -> Response:
-        found = resources.page(
+        read = partial(
+            resources.page,
             access.context,
             access.subscription_id,
             kind,
-            paging,
             place=place,
             name=name,
             include_deleted=include_deleted,
         )
-        return page_answer(request, found)
+        given = {**place.ids(), "name": name, "include_deleted": include_deleted or None}
+        listed = whole(kind, resources.ResourceSummary, given, read)
+        return list_answer(request, file, of_access(access), listed, paging)
 
     return page
 
@@ -103,6 +108,7 @@ for _kind in Kind:
         _lister(_kind),
         methods=["GET"],
         response_model=page_of(resources.ResourceSummary),
+        responses=FILES,
         name=f"list_{_kind.collection}",
         summary=f"List the {_kind.collection}, newest first, without bodies",
     )

@@ -1,5 +1,6 @@
 """Scheduled jobs, for the operator: their schedules, their runs, and running one now."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -8,24 +9,31 @@ from fastapi.concurrency import run_in_threadpool
 from service.domain import ids
 from service.domain.actions import Action
 from service.domain.errors import JobNotFound, NoPlan, PlanNotFound, PlanOutdated, RunNotFound
+from service.domain.pagination import Page, Paging
 from service.http.audited_operations import audits
 from service.http.auth.access import Maintaining
 from service.http.bodies import body_of
 from service.http.description.declarations import refuses, sends
 from service.http.description.headers import LOCATION
+from service.http.exports import FILES, ListFile, list_answer, of_caller, whole
 from service.http.parameters import Once, Paged, PathId
 from service.http.requests import context_of
-from service.http.responses import answer, page_answer, page_of
+from service.http.responses import answer, page_of
 from service.http.schemas.scheduled_jobs import RunQuery, RunRequest, ScheduleUpdate
 from service.usecases.maintenance import run_logs, scheduled_jobs
 
 router = APIRouter(prefix="/v1/maintenance", tags=["maintenance"])
 
 
-@router.get("/jobs", response_model=page_of(scheduled_jobs.ScheduledJobStatus))
-def list_scheduled_jobs(request: Request, _caller: Maintaining) -> Response:
+@router.get("/jobs", response_model=page_of(scheduled_jobs.ScheduledJobStatus), responses=FILES)
+def list_scheduled_jobs(request: Request, caller: Maintaining, file: ListFile) -> Response:
     """List the scheduled jobs, each with its schedule, last run and lag (operator)."""
-    return answer({"items": scheduled_jobs.all_jobs(context_of(request)), "next_cursor": None})
+
+    def read(_: Paging) -> Page[scheduled_jobs.ScheduledJobStatus]:
+        return Page(scheduled_jobs.all_jobs(context_of(request)), None)
+
+    listed = whole("maintenance_job", scheduled_jobs.ScheduledJobStatus, {"of": "jobs"}, read)
+    return list_answer(request, file, of_caller(request, caller), listed, Paging())
 
 
 @router.get("/jobs/{name}", response_model=scheduled_jobs.ScheduledJobStatus)
@@ -80,14 +88,20 @@ async def run_scheduled_job(
     return response
 
 
-@router.get("/runs", response_model=page_of(scheduled_jobs.Run))
+@router.get("/runs", response_model=page_of(scheduled_jobs.Run), responses=FILES)
 @refuses(JobNotFound)
 def list_job_runs(
-    request: Request, _caller: Maintaining, paging: Paged, narrow: Annotated[RunQuery, Query()]
+    request: Request,
+    caller: Maintaining,
+    paging: Paged,
+    file: ListFile,
+    narrow: Annotated[RunQuery, Query()],
 ) -> Response:
     """List the job runs, newest first (operator)."""
-    found = scheduled_jobs.runs(context_of(request), narrow.model_dump(exclude_none=True), paging)
-    return page_answer(request, found)
+    given = narrow.model_dump(exclude_none=True)
+    read = partial(scheduled_jobs.runs, context_of(request), given)
+    listed = whole("maintenance_job", scheduled_jobs.Run, given, read)
+    return list_answer(request, file, of_caller(request, caller), listed, paging)
 
 
 @router.get("/runs/{run_id}", response_model=run_logs.RunWithLog)

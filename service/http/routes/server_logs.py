@@ -15,15 +15,16 @@ from service.http.exports import (
     FILES,
     FiguresFile,
     ListFile,
+    list_answer,
     of_access,
-    of_operator,
+    of_caller,
     statistics,
     whole,
 )
 from service.http.parameters import LogPaged
 from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.requests import context_of
-from service.http.responses import page_answer, page_of, statistics_of
+from service.http.responses import page_of, statistics_of
 from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.server_logs import (
     NewServerEvent,
@@ -53,10 +54,8 @@ def list_server_logs(
     """List the requests of this subscription's callers, and posted ones, newest first (auditor, admin)."""
     filters = server_logs.ServerLogFilter(**query.model_dump())
     read = partial(server_logs.server_page, access.context, access.caller, access.subscription_id, filters)
-    if file is not None:
-        listed = whole("server_log", server_logs.ServerEvent, filters.given(), read)
-        return file.whole(of_access(access), listed)
-    return page_answer(request, read(paging))
+    listed = whole("server_log", server_logs.ServerEvent, filters.given(), read)
+    return list_answer(request, file, of_access(access), listed, paging)
 
 
 @router.post(
@@ -109,7 +108,7 @@ def get_platform_server_statistics(
         context_of(request), caller, None, server_logs.ServerLogFilter(**filters), asked
     )
     kind = server_logs.ServerBucket
-    return statistics(file, of_operator(request, caller), "server_log", kind, asked.group_by, found)
+    return statistics(file, of_caller(request, caller), "server_log", kind, asked.group_by, found)
 
 
 @router.get("/server-logs", response_model=page_of(server_logs.ServerEvent), responses=FILES)
@@ -124,7 +123,5 @@ def list_platform_server_logs(
     """List all requests, also those of unknown callers, newest first (operator)."""
     filters = server_logs.ServerLogFilter(**query.model_dump())
     read = partial(server_logs.server_page, context_of(request), caller, None, filters)
-    if file is not None:
-        listed = whole("server_log", server_logs.ServerEvent, filters.given(), read)
-        return file.whole(of_operator(request, caller), listed)
-    return page_answer(request, read(paging))
+    listed = whole("server_log", server_logs.ServerEvent, filters.given(), read)
+    return list_answer(request, file, of_caller(request, caller), listed, paging)

@@ -1,5 +1,6 @@
 """Subscriptions."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -10,9 +11,10 @@ from service.http.audited_operations import audits
 from service.http.auth.access import Calling, Closing, Configuring, Creating, Seeing
 from service.http.bodies import body_of
 from service.http.description.declarations import refuses
+from service.http.exports import FILES, ListFile, list_answer, of_caller, whole
 from service.http.parameters import Once, Paged
 from service.http.requests import context_of, origins_changed
-from service.http.responses import answer, page_answer, page_of
+from service.http.responses import answer, page_of
 from service.http.schemas.subscriptions import ClosingReason, NewSubscription, SubscriptionUpdate
 from service.usecases import closing, subscriptions
 
@@ -38,10 +40,12 @@ def create_subscription(
     return answer(made, 201)
 
 
-@router.get("/subscriptions", response_model=page_of(subscriptions.Subscription))
-def list_subscriptions(request: Request, caller: Calling, paging: Paged) -> Response:
+@router.get("/subscriptions", response_model=page_of(subscriptions.Subscription), responses=FILES)
+def list_subscriptions(request: Request, caller: Calling, paging: Paged, file: ListFile) -> Response:
     """List all subscriptions for the operator, and the caller's own for others."""
-    return page_answer(request, subscriptions.subscriptions(context_of(request), caller, paging))
+    read = partial(subscriptions.subscriptions, context_of(request), caller)
+    listed = whole("subscription", subscriptions.Subscription, {}, read)
+    return list_answer(request, file, of_caller(request, caller), listed, paging)
 
 
 @router.get("/subscriptions/{subscription_id}", response_model=subscriptions.MeasuredSubscription)

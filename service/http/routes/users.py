@@ -1,5 +1,6 @@
 """Users."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -12,8 +13,9 @@ from service.http.audited_operations import audits
 from service.http.auth.access import Erasing, Managing, ReadingUsers
 from service.http.bodies import body_of
 from service.http.description.declarations import refuses
+from service.http.exports import FILES, ListFile, list_answer, of_access, whole
 from service.http.parameters import Once, Paged, PathId
-from service.http.responses import answer, page_answer, page_of
+from service.http.responses import answer, page_of
 from service.http.schemas.users import NewUser, UserQuery, UserUpdate
 from service.usecases import users
 
@@ -44,12 +46,18 @@ def create_user(
     return answer(user, 201)
 
 
-@router.get("/subscriptions/{subscription_id}/users", response_model=page_of(users.User))
+@router.get("/subscriptions/{subscription_id}/users", response_model=page_of(users.User), responses=FILES)
 def list_users(
-    request: Request, access: ReadingUsers, paging: Paged, narrow: Annotated[UserQuery, Query()]
+    request: Request,
+    access: ReadingUsers,
+    paging: Paged,
+    file: ListFile,
+    narrow: Annotated[UserQuery, Query()],
 ) -> Response:
     """List the users, persons and service accounts (auditor, admin, operator)."""
-    return page_answer(request, users.users(access.context, access.subscription_id, narrow.kind, paging))
+    read = partial(users.users, access.context, access.subscription_id, narrow.kind)
+    listed = whole("user", users.User, narrow.model_dump(exclude_none=True), read)
+    return list_answer(request, file, of_access(access), listed, paging)
 
 
 @router.patch(

@@ -4,9 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from service.documents import tabular
 from service.domain.actions import Action
 from service.http.audited_operations import audits
 from service.http.auth.access import ReadingFigures
+from service.http.exports import FILES, FiguresFile, of_access
 from service.http.parameters import RESOURCE_PATH, Targeted
 from service.http.responses import answer
 from service.http.schemas.filters import TimeQuery
@@ -15,10 +17,13 @@ from service.usecases import version_health
 router = APIRouter(prefix=RESOURCE_PATH, tags=["logs"])
 
 
-@router.get("/health", response_model=version_health.ResourceHealth)
+@router.get("/health", response_model=version_health.ResourceHealth, responses=FILES)
 @audits(Action.READ, "execution_log")
 def get_resource_health(
-    access: ReadingFigures, target: Targeted, query: Annotated[TimeQuery, Query()]
+    access: ReadingFigures,
+    target: Targeted,
+    file: FiguresFile,
+    query: Annotated[TimeQuery, Query()],
 ) -> Response:
     """Compare the executions of a resource by version: failures, durations, and since when they are worse."""
     found = version_health.read(
@@ -30,4 +35,7 @@ def get_resource_health(
         since=query.since,
         until=query.until,
     )
+    if file is not None:
+        columns = tabular.columns_of(version_health.VersionHealth)
+        return file.figures(of_access(access), "health", columns, found.versions)
     return answer(found)

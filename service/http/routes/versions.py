@@ -14,9 +14,9 @@ from service.http.auth.access import Reading, Writing
 from service.http.bodies import body_of
 from service.http.description.declarations import reads, refuses, sends
 from service.http.description.headers import ETAG, IF_NONE_MATCH
-from service.http.exports import FILES, ListFile, of_access, whole
+from service.http.exports import FILES, ListFile, list_answer, of_access, whole
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
-from service.http.responses import answer, page_answer, page_of
+from service.http.responses import answer, page_of
 from service.http.schemas.answers import ResourceSnapshot, VersionDiff
 from service.http.schemas.versions import DiffQuery, NewVersion, VersionQuery
 from service.usecases import diffs, versions
@@ -43,10 +43,8 @@ def list_versions(
             access.context, access.subscription_id, kind, resource_id, given, paging, purged=purged
         )
 
-    if file is not None:
-        listed = whole(kind, versions.Version, {"resource_id": resource_id, **given}, read)
-        return file.whole(of_access(access), listed)
-    return page_answer(request, read(paging))
+    listed = whole(kind, versions.Version, {"resource_id": resource_id, **given}, read)
+    return list_answer(request, file, of_access(access), listed, paging)
 
 
 @router.get("/versions/{ref}", response_model=versions.VersionWithData)
