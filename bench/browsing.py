@@ -54,7 +54,7 @@ def views(stage: Stage) -> list[Measured]:
     _save(service, tenant, workflow)
     found = []
     with closing(HTTPConnection(*service.address, timeout=60)) as connection:
-        cookie = _signed_in(connection, tenant.keys[0])
+        cookie = signed_in(connection, tenant.keys[0])
         as_reader = {"Cookie": cookie, "Accept": "text/html", "Accept-Encoding": "gzip"}
         as_program = {"Authorization": f"Bearer {tenant.keys[0]}"}
         for each in PAGES:
@@ -80,7 +80,7 @@ def _save(service: Service, tenant: Tenant, workflow: str) -> None:
     service.call("POST", f"{tenant.path}{workflow}/versions/3/publish", {}, tenant.keys[0])
 
 
-def _signed_in(connection: HTTPConnection, key: str) -> str:
+def signed_in(connection: HTTPConnection, key: str) -> str:
     """Begin a session; returns its cookie."""
     headers = {"Content-Type": _FORM, "Sec-Fetch-Site": "same-origin"}
     connection.request("POST", "/sign-in", urlencode({"key": key}), headers)

@@ -1,81 +1,117 @@
-"""Figures of long times: those of an overview by the API, beside their SQL alone, and the count of a day."""
+"""Pages of long times: overview and executions beside their SQL alone, the audit log, the count of a day."""
 
-import json
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
 from uuid import UUID
 
 import psycopg
 from sqlalchemy import event
 
+from bench.browsing import signed_in
 from bench.figures import Demand, Measured
 from bench.load import LoadFailed
 from bench.stage import Stage
 from bench.tenants import Tenant
+from service.domain.callers import Caller, Origin, Role
 from service.domain.ids import SubscriptionId, mint
 from service.domain.job_runs import JobRun
+from service.domain.pagination import Paging
 from service.processes.scheduler import job_context
 from service.runtime.clock import system_clock
-from service.runtime.settings import EXACT_ROWS, load
+from service.runtime.settings import load
 from service.sealing.sequencer import Sequencer
-from service.usecases import execution_logs
-from service.usecases.log_reading import AskedFigures
+from service.usecases import overview
+from service.usecases.context import Parts
+from service.usecases.log_reading import begins_of
 from service.usecases.maintenance import execution_figures as job
-from sql.database import Database as Pool
-from sql.log_statistics import Deadline
-from sql.queries.execution_logs import ExecutionFilter
+from service.usecases.overview import FigureSpan
+from service.web import charts, log_times
+from service.web.executions import EXECUTIONS
 
 DAYS: Final = 90
-_MUST_MS: Final = {7: 400, 30: 1_000, 90: 1_500}
-FIGURES: Final = tuple(
-    Demand(f"figures-{days}", f"the figures of {days} days", most, most / 2, "ms", at_most=True)
-    for days, most in _MUST_MS.items()
-)
 COUNT: Final = Demand("count-day", "the count of a day, 20 subscriptions", 2, 1, "s", at_most=True)
+_MUST_MS: Final = {"7d": 400, "30d": 1_000, "90d": 1_500}
+_MUST_AUDIT_MS: Final = 150
 _FILL: Final = Path(__file__).with_name("executions.sql").read_bytes()
-# What an overview shows. The tiles are asked for the time before, too.
-_TILES: Final = {"execution_type": "workflow", "bucket": "all"}
-_ASKED: Final[Sequence[Mapping[str, Any]]] = (
-    {"execution_type": "workflow", "bucket": "1d", "group_by": "status"},
-    {"execution_type": "workflow", "bucket": "1d"},
-    {"execution_type": "workflow", "bucket": "all", "group_by": "workflow_id", "order": "failed", "limit": 8},
-    {
-        "execution_type": "node",
-        "bucket": "all",
-        "group_by": ["workflow_id", "node_id"],
-        "order": "p95",
-        "limit": 8,
-    },
-    {
-        "status": ["failed", "timed_out"],
-        "bucket": "all",
-        "group_by": "error_code",
-        "order": "count",
-        "limit": 8,
-    },
+_FILL_AUDIT: Final = Path(__file__).with_name("audit.sql").read_bytes()
+_STAGED: Final = ("SAVEPOINT", "ROLLBACK TO", "RELEASE", "SELECT", "WITH", "--")
+
+Read = Callable[[Parts, Caller, SubscriptionId, FigureSpan], object]
+
+
+def _read_executions(context: Parts, caller: Caller, of: SubscriptionId, span: FigureSpan) -> object:
+    paging = Paging(EXECUTIONS)
+    return overview.read_executions(context, caller, of, span, workflow_id=None, status=None, paging=paging)
+
+
+@dataclass(frozen=True, slots=True)
+class LookedBack:
+    """A page of a usual time, its demands, its path below the subscription, and the reading of its data."""
+
+    demand: Demand
+    ratio: Demand
+    path: str
+    time: str
+    read: Read
+
+
+PAGES: Final = tuple(
+    LookedBack(
+        Demand(f"{name}-{time}", f"the {name} of {time}", most, most / 2, "ms", at_most=True),
+        Demand(f"{name}-{time}-sql", "the same beside its SQL alone", 1.5, 1.2, "×", at_most=True),
+        path,
+        time,
+        read,
+    )
+    for name, path, read in (
+        ("overview", "", overview.read),
+        ("executions", "/executions", _read_executions),
+    )
+    for time, most in _MUST_MS.items()
 )
+# Narrowed by a facet, or by two, the audit log counts each of these without itself, too.
+_EXPLORED: Final = {
+    "audit": "",
+    "audit-90d": "?range=90d",
+    "audit-facet": "?range=90d&action=UPDATE",
+    "audit-facets": "?range=90d&action=UPDATE&status=success",
+    "audit-rare-facets": "?range=90d&action=PUBLISH&status=failed",
+    "audit-resource": "?range=90d&resource_id=00000000-0000-0000-0000-000000000007",
+}
+AUDIT: Final = tuple(
+    Demand(key, f"the audit log, {key.partition('-')[2] or 'usual'}", _MUST_AUDIT_MS, 75, "ms", at_most=True)
+    for key in _EXPLORED
+)
+DEMANDS: Final = (COUNT, *(each for page in PAGES for each in (page.demand, page.ratio)), *AUDIT)
 
 
-def figures(stage: Stage) -> list[Measured]:
-    """Fill the logs, count a day in all subscriptions, then ask for the figures of each time."""
+def pages(stage: Stage) -> list[Measured]:
+    """Fill the logs, count a day in all subscriptions, then look at the pages."""
     tenant = stage.small()
-    key = _auditor(stage, tenant)
     others = [_subscription(stage, f"beside {number}") for number in range(stage.sizes.subscriptions - 1)]
     at = datetime.now(UTC)
     _fill(stage, UUID(tenant.subscription_id), stage.sizes.executions, at)
     for each in others:
         _fill(stage, each, stage.sizes.executions // DAYS * 2, at)
+    _fill_audit(stage, UUID(tenant.subscription_id), at)
     stage.database.vacuum()
     counted = _counted(stage)
     stage.database.vacuum()
-    return [counted, *(_looked_back(stage, tenant, key, at, demand) for demand in FIGURES)]
+    with closing(HTTPConnection(*stage.service().address, timeout=60)) as connection:
+        headers = {"Cookie": signed_in(connection, _auditor(stage, tenant)), "Accept": "text/html"}
+        base = f"/s/{tenant.subscription_id}"
+        looked = [
+            each for page in PAGES for each in _looked_back(stage, tenant, connection, headers, page, base)
+        ]
+        explored = [_explored(stage, connection, headers, demand, f"{base}/audit") for demand in AUDIT]
+    return [counted, *looked, *explored]
 
 
 def _auditor(stage: Stage, tenant: Tenant) -> str:
@@ -100,6 +136,16 @@ def _fill(stage: Stage, subscription_id: UUID, executions: int, at: datetime) ->
     ) as connection:
         values = {"subscription_id": subscription_id, "executions": executions, "nodes": 5 * executions}
         connection.execute(_FILL, values | {"days": days, "at": at})
+
+
+def _fill_audit(stage: Stage, subscription_id: UUID, at: datetime) -> None:
+    """Add events of DAYS days to the audit log."""
+    stage.say(f"filling {stage.sizes.audit_events:,} audit events")
+    with psycopg.connect(
+        stage.database.url, autocommit=True, cursor_factory=psycopg.ClientCursor
+    ) as connection:
+        values = {"subscription_id": subscription_id, "events": stage.sizes.audit_events}
+        connection.execute(_FILL_AUDIT, values | {"days": DAYS, "at": at})
 
 
 def _counted(stage: Stage) -> Measured:
@@ -134,92 +180,78 @@ def _run(stage: Stage) -> float:
     return spent
 
 
-def _looked_back(stage: Stage, tenant: Tenant, key: str, at: datetime, demand: Demand) -> Measured:
+def _looked_back(
+    stage: Stage,
+    tenant: Tenant,
+    connection: HTTPConnection,
+    headers: Mapping[str, str],
+    page: LookedBack,
+    base: str,
+) -> list[Measured]:
+    """View a page of a time and execute its SQL, alternately."""
+    spent, beside = Measured(page.demand, measure="ms"), Measured(page.ratio, measure="ms")
+    statements = _statements(stage, tenant, page)
+    path = f"{base}{page.path}?range={page.time}"
+    # The first time warms the caches of both.
+    _view(connection, path, headers)
+    _alone(stage, tenant, statements)
+    for _ in range(stage.sizes.pairs):
+        ours, theirs = _view(connection, path, headers), _alone(stage, tenant, statements)
+        spent.add(ours, 1.0)
+        beside.add(ours, theirs)
+        spent.notes.append(f"{ours:.0f} ms, {len(statements)} statements alone {theirs:.0f} ms")
+    stage.say(f"{page.demand.key}: {statistics.median(spent.service):.0f} ms; {spent.notes[-1]}")
+    return [spent, beside]
+
+
+def _explored(
+    stage: Stage, connection: HTTPConnection, headers: Mapping[str, str], demand: Demand, base: str
+) -> Measured:
     measured = Measured(demand, measure="ms")
-    span = timedelta(days=int(demand.key.partition("-")[2]))
-    statements = _statements(stage, tenant, at, span)
-    headers = {"Authorization": f"Bearer {key}"}
-    with closing(HTTPConnection(*stage.service().address, timeout=60)) as connection:
-        # The first time warms the caches of both.
-        for query in _queries(at, span):
-            _ask(connection, tenant, headers, query)
-        for _ in range(stage.sizes.pairs):
-            began = time.perf_counter()
-            sources = [_ask(connection, tenant, headers, query) for query in _queries(at, span)]
-            ours = (time.perf_counter() - began) * 1000
-            theirs = _alone(stage, tenant, statements)
-            measured.add(ours, 1.0)
-            by_days = sources.count("days")
-            measured.notes.append(
-                f"{ours:.0f} ms, {by_days} of {len(sources)} answers by days; their SQL alone"
-                f" {theirs:.0f} ms: {ours / theirs:.2f} ×"
-            )
-    stage.say(f"{demand.key}: {statistics.median(measured.service):.0f} ms; {measured.notes[-1]}")
+    path = base + _EXPLORED[demand.key]
+    _view(connection, path, headers)
+    for _ in range(stage.sizes.pairs):
+        measured.add(_view(connection, path, headers), 1.0)
+    stage.say(f"{demand.key}: {statistics.median(measured.service):.0f} ms")
     return measured
 
 
-def _queries(at: datetime, span: timedelta) -> list[dict[str, Any]]:
-    """Make the questions of an overview of the time before an instant."""
-    now = {"time": "occurred_at", "since": (at - span).isoformat(), "until": at.isoformat()}
-    before = now | {"since": (at - 2 * span).isoformat(), "until": (at - span).isoformat()}
-    return [now | _TILES, before | _TILES, *(now | dict(each) for each in _ASKED)]
-
-
-def _ask(
-    connection: HTTPConnection, tenant: Tenant, headers: Mapping[str, str], query: Mapping[str, Any]
-) -> str:
-    """Ask for figures; returns from what they are."""
-    path = f"{tenant.path}/execution-logs/stats?{urlencode(query, doseq=True)}"
+def _view(connection: HTTPConnection, path: str, headers: Mapping[str, str]) -> float:
+    """View a page; returns the milliseconds until all of it is there."""
+    began = time.perf_counter()
     connection.request("GET", path, headers=dict(headers))
     answer = connection.getresponse()
     body = answer.read()
+    spent = (time.perf_counter() - began) * 1000
     if answer.status != 200:
         raise LoadFailed(f"GET {path} was answered {answer.status}: {body[:200]!r}")
-    source: str = json.loads(body)["figures_from"]
-    return source
+    return spent
 
 
-def _statements(stage: Stage, tenant: Tenant, at: datetime, span: timedelta) -> list[tuple[str, Any]]:
-    """Note the statements that the use case makes of the questions."""
+def _statements(stage: Stage, tenant: Tenant, page: LookedBack) -> list[tuple[str, Any]]:
+    """Note the statements that read the data of a page, but for the event that records the reading."""
     found: list[tuple[str, Any]] = []
-    pool = Pool(stage.database.url, pool_size=1)
 
     def note(_c: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
-        found.append((statement, values))
+        if statement.lstrip().startswith(_STAGED):
+            found.append((statement, values))
 
-    subscription_id = SubscriptionId(UUID(tenant.subscription_id))
-    try:
-        with pool.transaction(subscription_id) as tx:
-            event.listen(pool.engine, "before_cursor_execute", note)
-            for query in _queries(at, span):
-                # Each call of the API looks up its own time.
-                counted = execution_logs.by_days(EXACT_ROWS)
-                execution_logs.statistics_within(
-                    tx, subscription_id, _filter(query), _figures(query), at, Deadline(), counted=counted
-                )
-    finally:
-        pool.close()
+    settings, _ = load({"data_dir": stage.folder / "data"}, {})
+    with job_context(settings, stage.database.url) as context:
+        event.listen(context.database.engine, "before_cursor_execute", note)
+        until, length = context.clock(), log_times.RANGES[page.time]
+        width = charts.width_for(length)
+        since = begins_of(until - length, until, width)[0]
+        span = FigureSpan(since=since, until=until, width=width, name=page.time)
+        subscription_id = SubscriptionId(UUID(tenant.subscription_id))
+        page.read(context, _reader(subscription_id), subscription_id, span)
     return found
 
 
-def _filter(query: Mapping[str, Any]) -> ExecutionFilter:
-    status = query.get("status")
-    return ExecutionFilter(
-        time=query["time"],
-        since=datetime.fromisoformat(query["since"]),
-        until=datetime.fromisoformat(query["until"]),
-        execution_type=query.get("execution_type"),
-        status=None if status is None else tuple(status),
-    )
-
-
-def _figures(query: Mapping[str, Any]) -> AskedFigures:
-    by = query.get("group_by", ())
-    return AskedFigures(
-        bucket=query["bucket"],
-        group_by=(by,) if isinstance(by, str) else tuple(by),
-        order=query.get("order"),
-        limit=query.get("limit"),
+def _reader(subscription_id: SubscriptionId) -> Caller:
+    origin = Origin(request_id="bench", ip_address=None, user_agent=None, endpoint="/", method="GET")
+    return Caller(
+        user_id=None, username="auditor", role=Role.AUDITOR, subscription_id=subscription_id, origin=origin
     )
 
 

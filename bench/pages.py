@@ -1,4 +1,4 @@
-"""`script/bench pages`: the first byte of each page beside its data by the API; figures of long times."""
+"""`script/bench pages`: the first byte of each page beside its data by the API; pages of long times."""
 
 import sys
 
@@ -11,7 +11,7 @@ def _sizes(sizes: Sizes) -> str:
     return (
         f"{sizes.pairs} pairs; a subscription of {sizes.resources:,} resources; "
         f"{sizes.executions:,} executions and five times as many nodes over {looking_back.DAYS} days, "
-        f"beside {sizes.subscriptions - 1} others"
+        f"beside {sizes.subscriptions - 1} others; {sizes.audit_events:,} audit events"
     )
 
 
@@ -21,7 +21,7 @@ PAGES = Benchmark(
     title="Pages: one reader, one page after the other",
     groups=(
         (tuple(each.demand for each in browsing.PAGES), browsing.views),
-        ((looking_back.COUNT, *looking_back.FIGURES), looking_back.figures),
+        (looking_back.DEMANDS, looking_back.pages),
     ),
     sizes=_sizes,
     request="page",

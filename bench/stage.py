@@ -44,6 +44,7 @@ class Sizes:
     events: int = 200_000
     stream_bytes: int = 1_000_000_000
     executions: int = 400_000
+    audit_events: int = 1_000_000
 
 
 FULL = Sizes(pairs=5, seconds=8, warm_up_seconds=1)
@@ -66,6 +67,7 @@ QUICK = Sizes(
     events=40_000,
     stream_bytes=50_000_000,
     executions=40_000,
+    audit_events=20_000,
     tree=Shape(folders=5, jobs=20, workflows=200, jobpackages=10, connectors=5),
 )
 # Requests are made before the clock starts: this many times the number that the warm-up's rate predicts.

@@ -12,7 +12,7 @@ from service.domain.ids import ResourceId, SubscriptionId
 from service.domain.pagination import Page, Paging
 from service.domain.resource_kinds import Kind
 from service.usecases import execution_logs, executions, version_health
-from service.usecases.context import Context
+from service.usecases.context import Parts
 from service.usecases.execution_logs import ExecutionBucket, ExecutionFilter
 from service.usecases.executions import Execution
 from service.usecases.log_reading import AskedFigures, CountedFigures, LogFigures, begins_of
@@ -125,7 +125,7 @@ class Overview:
     latest: Sequence[LatestVersion]
 
 
-def read(context: Context, caller: Caller, subscription_id: SubscriptionId, span: FigureSpan) -> Overview:
+def read(context: Parts, caller: Caller, subscription_id: SubscriptionId, span: FigureSpan) -> Overview:
     """Read the overview; raises Invalid for too many buckets, and QueryTooLong after five seconds."""
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
@@ -154,7 +154,7 @@ class ShownExecutions:
 
 
 def read_executions(
-    context: Context,
+    context: Parts,
     caller: Caller,
     subscription_id: SubscriptionId,
     span: FigureSpan,
