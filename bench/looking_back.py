@@ -65,7 +65,9 @@ class LookedBack:
 PAGES: Final = tuple(
     LookedBack(
         Demand(f"{name}-{time}", f"the {name} of {time}", most, most / 2, "ms", at_most=True),
-        Demand(f"{name}-{time}-sql", "the same beside its SQL alone", 1.5, 1.2, "×", at_most=True),
+        Demand(
+            f"{name}-{time}-sql", f"the {name} of {time} beside its SQL alone", 1.5, 1.2, "×", at_most=True
+        ),
         path,
         time,
         read,
