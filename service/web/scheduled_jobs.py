@@ -13,7 +13,7 @@ from service.domain.actions import Action
 from service.domain.callers import Right
 from service.domain.errors import AnnalsError, PlanNotFound, PlanOutdated, QueryTooLong
 from service.http.audited_operations import audits
-from service.http.exports import FileWriter, of_operator, whole
+from service.http.exports import FileWriter, of_caller, whole
 from service.http.schemas.scheduled_jobs import RunQuery, ScheduleUpdate
 from service.usecases.maintenance import job_plans, run_logs, scheduled_jobs
 from service.usecases.maintenance.table import SCHEDULED_JOBS
@@ -74,9 +74,7 @@ def show_job(view: Seeing, name: str) -> Response:
         narrow = _narrowed(view, name)
         read = partial(scheduled_jobs.runs, view.context, narrow)
         listed = whole("job_run", scheduled_jobs.Run, narrow, read)
-        return FileWriter(view.request, FileFormat(form)).whole(
-            of_operator(view.request, view.caller), listed
-        )
+        return FileWriter(view.request, FileFormat(form)).whole(of_caller(view.request, view.caller), listed)
     return _job(view, name)
 
 
