@@ -4,13 +4,25 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
+from service.archive import manifests
 from service.archive.errors import ArchiveDamaged
 from service.archive.manifests import Manifest, path_of
 from service.archive.reading import Listing
 from service.archive.store import ArchiveStore
 from sql.queries.archives import Recorded
+
+
+class ArchiveState(StrEnum):
+    """State of a recorded archive: its file is there as its manifest says, or is not."""
+
+    THERE = "there"
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    ELSEWHERE = "elsewhere"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +88,36 @@ def check_record(manifest: Manifest, recorded: Recorded | None) -> None:
     """Compare a manifest with the database's row of its archive, if there is one; raises ArchiveDamaged."""
     if recorded is not None and (manifest.sha256, manifest.rows) != (recorded.sha256, recorded.rows):
         raise ArchiveDamaged(f"{manifest.path} says something else than the database knows")
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFinding:
+    """State of one archive, and what is wrong with it."""
+
+    state: ArchiveState
+    detail: str = ""
+
+
+def look_at(store: ArchiveStore, row: Recorded) -> ArchiveFinding:
+    """Look at the file and the manifest of a recorded archive, but not at its rows; raises ArchiveError."""
+    url, path = _parted(row)
+    size = store.size(path)
+    if size is None:
+        if url != store.url:
+            return ArchiveFinding(ArchiveState.ELSEWHERE, f"it lies in {url}")
+        return ArchiveFinding(ArchiveState.MISSING, "its file is not there")
+    if store.size(path_of(path)) is None:
+        return ArchiveFinding(ArchiveState.DAMAGED, "its manifest is not there")
+    try:
+        manifest = manifests.read(store, path_of(path))
+        check_record(manifest, row)
+    except ArchiveDamaged as error:
+        return ArchiveFinding(ArchiveState.DAMAGED, str(error))
+    if size != manifest.bytes:
+        return ArchiveFinding(
+            ArchiveState.DAMAGED, f"its file has {size} bytes, its manifest says {manifest.bytes}"
+        )
+    return ArchiveFinding(ArchiveState.THERE)
 
 
 def _parted(row: Recorded) -> tuple[str, str]:

@@ -108,6 +108,14 @@ class ArchiveStore:
             for chunk in obstore.get(self._store, path).stream(min_chunk_size=_READ_BYTES):
                 yield bytes(chunk)
 
+    def size(self, path: str) -> int | None:
+        """Look up the size of a file in bytes; None if it is not there."""
+        with self._explained("read"):
+            try:
+                return int(obstore.head(self._store, path)["size"])
+            except FileNotFoundError:
+                return None
+
     def read(self, path: str) -> bytes:
         """Read a small file."""
         with self._explained("read"):

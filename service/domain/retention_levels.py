@@ -33,6 +33,8 @@ DEFAULT_DAYS: Final[Mapping[Level, int | None]] = {
     Level.DATA_CHANGES: None,
 }
 MAX_DAYS: Final = 36_500
+# Rules of single subscriptions: all are read and written at once.
+MAX_RULES: Final = 10_000
 
 # Levels by log. The type of an execution tells its level; any type but these three counts as workflow.
 LEVELS_OF: Final[Mapping[str, tuple[Level, ...]]] = {

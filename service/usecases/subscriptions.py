@@ -1,6 +1,6 @@
 """Subscriptions: create, update, list, measure and show them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -156,6 +156,13 @@ def sizes(context: Context, caller: Caller, found: Sequence[Subscription]) -> Ma
     caller.needs(Right.CREATE_SUBSCRIPTIONS)
     with context.database.transaction(PLATFORM) as tx:
         return subscription_sizes.of(tx, [each.subscription_id for each in found])
+
+
+def names(context: Context, caller: Caller, of: Iterable[UUID | None]) -> Mapping[UUID, str]:
+    """Read the names of subscriptions, for the operator; without those that are not there."""
+    caller.needs(Right.CREATE_SUBSCRIPTIONS)
+    with context.database.transaction(PLATFORM) as tx:
+        return tenancy.subscription_names(tx, {each for each in of if each is not None})
 
 
 def subscription(context: Context, subscription_id: SubscriptionId) -> MeasuredSubscription:

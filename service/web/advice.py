@@ -104,6 +104,10 @@ _FAULTS = (
         "should be a time, or 7 to 40 digits of a commit’s id",
     ),
     (re.compile(r"is one of \*, .*"), "should be one of the choices"),
+    (
+        re.compile(r"(.+) would be kept for less time: say `confirm: true` to do so"),
+        r"\1 would be kept for less time: set the mark that says so",
+    ),
     (re.compile(r"(?:Input|String|Value) should(.*)"), r"should\1"),
 )
 # Place in the body of a call that a detail begins with.

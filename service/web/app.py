@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from service.web import (
     api_keys,
+    archives,
     audit_logs,
     audit_policies,
     check_outs,
@@ -21,6 +22,7 @@ from service.web import (
     resources,
     restore_bin,
     restoring,
+    retention_policies,
     rollbacks,
     scheduled_jobs,
     server_logs,
@@ -66,6 +68,8 @@ ROUTERS = (
     # Before the pages of one subscription, whose addresses look alike.
     platform_sessions.router,
     scheduled_jobs.router,
+    retention_policies.router,
+    archives.router,
     subscription_settings.router,
     subscriptions.router,
 )

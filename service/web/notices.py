@@ -31,6 +31,7 @@ NOTICES = {
     "nothing-changed": "Nothing was changed: it is as it was.",
     "subscription-closed": "The subscription was closed. It can be read, and not changed.",
     "schedule-changed": "The schedule is stored. Every scheduler reads it within a second.",
+    "rules-changed": "The rules are stored. The next run of retention goes by them.",
     "run-asked": "The run is asked for. A scheduler begins it within a second or two.",
     "plan-made": "Nothing was deleted: this is the plan of a run.",
     "subscription-reopened": "The subscription was reopened.",

@@ -3,12 +3,15 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from fastapi import Request
+from fastapi import Request, Response
 
+from service.documents.tabular import FileFormat
 from service.domain.callers import Caller, Right
 from service.domain.idempotency import Attempt
+from service.http.exports import FileWriter, of_caller
 from service.http.requests import context_of
 from service.usecases.context import Context
+from service.usecases.exports import WholeList
 from service.web.gate import Addressed, Form, attempt_of, sent_form, signed_in
 
 
@@ -27,6 +30,16 @@ class PlatformView(Addressed):
     @property
     def tenant(self) -> str:
         return "Platform"
+
+    @property
+    def file_format(self) -> FileFormat | None:
+        """Format in which the address asks for a whole list; None if it asks for a page."""
+        asked = self.asked("format")
+        return FileFormat(asked) if asked in tuple(FileFormat) else None
+
+    def file(self, form: FileFormat, listed: WholeList) -> Response:
+        """Answer with a whole list."""
+        return FileWriter(self.request, form).whole(of_caller(self.request, self.caller), listed)
 
 
 @dataclass(frozen=True, slots=True)

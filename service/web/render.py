@@ -25,6 +25,8 @@ HEADERS = {
     "Cache-Control": "private, no-store",
     "Vary": "Cookie, HX-Request, Accept-Encoding",
 }
+# Pages of the operator that are about all subscriptions.
+_OF_PLATFORM = tuple(f"/platform/{noun}" for noun in ("jobs", "retention", "archives", "sessions"))
 # A packet of the network holds a shorter page as it is.
 _PACKED_FROM = 1400
 
@@ -56,6 +58,11 @@ def _is_of_resources(base: str, path: str) -> bool:
     return below in ("resources", "roll-back") or below in KIND_OF_COLLECTION
 
 
+def _is_of_subscriptions(path: str) -> bool:
+    """Tell if one of the operator's pages is about subscriptions."""
+    return path.startswith("/platform") and not path.startswith(_OF_PLATFORM)
+
+
 _templates.globals |= {
     "advice_in_form": advice.advice_in_form,
     "detail_of": advice.detail_of,
@@ -65,6 +72,7 @@ _templates.globals |= {
     "counted": words.counted,
     "percent": words.percent,
     "is_of_resources": _is_of_resources,
+    "is_of_subscriptions": _is_of_subscriptions,
 }
 
 

@@ -7,13 +7,12 @@ from typing import Annotated, Any, Final, get_args
 
 from fastapi import APIRouter, Depends, Response
 
-from service.documents.tabular import FileFormat
 from service.domain import ids
 from service.domain.actions import Action
 from service.domain.callers import Right
 from service.domain.errors import AnnalsError, PlanNotFound, PlanOutdated, QueryTooLong
 from service.http.audited_operations import audits
-from service.http.exports import FileWriter, of_caller, whole
+from service.http.exports import whole
 from service.http.schemas.scheduled_jobs import RunQuery, ScheduleUpdate
 from service.usecases.maintenance import job_plans, run_logs, scheduled_jobs
 from service.usecases.maintenance.table import SCHEDULED_JOBS
@@ -67,14 +66,13 @@ def show_run(view: Seeing, run_id: str) -> Response:
 
 
 @router.get(JOB)
-@audits(Action.READ, "job_run")
+@audits(Action.READ, "maintenance_job", id_in="name")
 def show_job(view: Seeing, name: str) -> Response:
     """Show a job with its runs, or with `format` the runs as a file."""
-    if (form := view.asked("format")) in tuple(FileFormat):
+    if (form := view.file_format) is not None:
         narrow = _narrowed(view, name)
         read = partial(scheduled_jobs.runs, view.context, narrow)
-        listed = whole("job_run", scheduled_jobs.Run, narrow, read)
-        return FileWriter(view.request, FileFormat(form)).whole(of_caller(view.request, view.caller), listed)
+        return view.file(form, whole("maintenance_job", scheduled_jobs.Run, narrow, read))
     return _job(view, name)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 from psycopg.errors import error_from_result
-from sqlalchemy import Executable, insert, select, text
+from sqlalchemy import Executable, insert, select, text, tuple_
 
 from sql.database import Transaction
 from sql.errors import SchemaError
@@ -239,3 +239,52 @@ def recorded(tx: Transaction, log: str | None = None) -> list[Recorded]:
         query = query.where(c.log == log)
     rows = tx.execute(query.order_by(c.log, c.range_start, c.archive_id))
     return [Recorded(**row._mapping) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveRow:
+    """An archive as it was recorded: `location` is the URL of its file, and `range_end` is exclusive."""
+
+    archive_id: UUID
+    log: str
+    subscription_id: UUID | None
+    range_start: datetime
+    range_end: datetime
+    rows: int
+    bytes: int
+    sha256: str
+    location: str
+    run_id: UUID | None
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveFilter:
+    """Filter of a list of archives: a log or exported table, one subscription's alone, a job run."""
+
+    log: str | None = None
+    subscription_id: UUID | None = None
+    run_id: UUID | None = None
+
+
+_ARCHIVES = TABLES["archives"]
+_ROWS = select(*(_ARCHIVES.c[field.name] for field in fields(ArchiveRow)))
+
+
+def page(
+    tx: Transaction, narrow: ArchiveFilter, *, before: tuple[datetime, UUID] | None, limit: int
+) -> list[ArchiveRow]:
+    """Page of at most `limit` archives older than the position `before`, the newest made first."""
+    position = (_ARCHIVES.c.made_at, _ARCHIVES.c.archive_id)
+    given = {field.name: getattr(narrow, field.name) for field in fields(narrow)}
+    query = _ROWS.where(*(_ARCHIVES.c[name] == value for name, value in given.items() if value is not None))
+    if before is not None:
+        query = query.where(tuple_(*position) < before)
+    rows = tx.execute(query.order_by(*(column.desc() for column in position)).limit(limit))
+    return [ArchiveRow(**row._mapping) for row in rows]
+
+
+def find(tx: Transaction, archive_id: UUID) -> ArchiveRow | None:
+    """One archive."""
+    row = tx.execute(_ROWS.where(_ARCHIVES.c.archive_id == archive_id)).one_or_none()
+    return None if row is None else ArchiveRow(**row._mapping)

@@ -3,9 +3,10 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import Select, delete, insert, or_, select, text, tuple_, update
 
 from sql.database import Transaction
 from sql.models import TABLES
@@ -14,6 +15,10 @@ _POLICIES = TABLES["retention_policies"]
 _COLUMNS = _POLICIES.c
 # Replacements of the rules wait for each other, and for deletions of rows by the old rules.
 _LOCK = text("LOCK TABLE retention_policies IN SHARE ROW EXCLUSIVE MODE")
+
+_RULES = select(
+    _COLUMNS.subscription_id, _COLUMNS.level, _COLUMNS.keep_days, _COLUMNS.changed_at, _COLUMNS.changed_by
+).order_by(_COLUMNS.subscription_id.nulls_first(), _COLUMNS.level)
 
 # The subscription of a rule, None for all, and its level.
 RuleKey = tuple[UUID | None, str]
@@ -37,9 +42,29 @@ def lock(tx: Transaction) -> None:
 
 def rules(tx: Transaction) -> list[PolicyRow]:
     """All rules of all subscriptions; the caller's scope is the platform."""
-    query = select(
-        _COLUMNS.subscription_id, _COLUMNS.level, _COLUMNS.keep_days, _COLUMNS.changed_at, _COLUMNS.changed_by
-    ).order_by(_COLUMNS.subscription_id.nulls_first(), _COLUMNS.level)
+    return _read(tx, _RULES)
+
+
+def for_all(tx: Transaction) -> list[PolicyRow]:
+    """The rules for all subscriptions."""
+    return _read(tx, _RULES.where(_COLUMNS.subscription_id.is_(None)))
+
+
+def of_level(tx: Transaction, subscription_id: UUID, level: str) -> list[PolicyRow]:
+    """The rule of a subscription's level, if it has one, and the rule for all."""
+    whose = or_(_COLUMNS.subscription_id.is_(None), _COLUMNS.subscription_id == subscription_id)
+    return _read(tx, _RULES.where(whose, _COLUMNS.level == level))
+
+
+def of_single(tx: Transaction, *, after: RuleKey | None, limit: int) -> list[PolicyRow]:
+    """At most `limit` rules of single subscriptions that follow on a subscription and level."""
+    query = _RULES.where(_COLUMNS.subscription_id.is_not(None)).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(_COLUMNS.subscription_id, _COLUMNS.level) > after)
+    return _read(tx, query)
+
+
+def _read(tx: Transaction, query: Select[Any]) -> list[PolicyRow]:
     return [PolicyRow(**row._mapping) for row in tx.execute(query)]
 
 

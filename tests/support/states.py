@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from urllib.parse import quote
+from uuid import uuid4
 
 from jobs.runner import Runner
-from tests.support.api import Caller, Tenant, ok
+from tests.support.api import Caller, Server, Tenant, ok
 from tests.support.closings import closed
 from tests.support.executions import run
 from tests.support.expired_logs import Logs
@@ -73,7 +74,22 @@ def _jobs(story: Story) -> dict[str, str]:
     Logs(server).add("server_logs", server.clock() - timedelta(days=100), number=7)
     [run] = ok(server.operator.get(f"{path}/runs?job=clean-up"))["items"]
     plan = ok(server.operator.post(f"{path}/jobs/retention/run", {"dry_run": True}))
-    return {"job_run": run["run_id"], "job_plan": plan["plan_id"]}
+    return {"job_run": run["run_id"], "job_plan": plan["plan_id"], "archive": _archived(server)}
+
+
+def _archived(server: Server) -> str:
+    """Record an archive, whose file nobody has; returns its id."""
+    archive_id, at = str(uuid4()), server.clock()
+    with server.database.connection() as connection:
+        connection.execute(
+            "INSERT INTO archives (archive_id, log, range_start, range_end, rows, bytes, sha256, location,"
+            " made_at) VALUES (%s, 'server_logs', %s, %s, 1200, 88000, %s, %s, %s)",
+            [
+                *(archive_id, at - timedelta(days=91), at - timedelta(days=90), "0" * 64),
+                *(f"file:///var/archive/server_logs/{archive_id}.ndjson.zst", at),
+            ],
+        )
+    return archive_id
 
 
 def _moments(story: Story, ana: Caller, path: str) -> dict[str, str]:

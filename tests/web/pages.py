@@ -102,6 +102,10 @@ def _of_deletion(name: str, rest: str, deletion: str, right: Right = Right.READ)
     return Listed(name, f"{_S}/deletions/{{deletion_id}}{rest}", pattern, right)
 
 
+def _of_platform(name: str, rest: str, query: str = "", address: str = "") -> Listed:
+    return Listed(name, f"/platform{rest}", f"/platform{address or rest}{query}", Right.MAINTAIN)
+
+
 def _of_jobs(name: str, rest: str, address: str = "", query: str = "") -> Listed:
     pattern = f"/platform/jobs{address or rest}{query}"
     return Listed(name, f"/platform/jobs{rest}", pattern, Right.MAINTAIN)
@@ -189,6 +193,10 @@ USUAL = (
     _of_tenant("subscription", "/settings/subscription", "", Right.SEE_SUBSCRIPTION),
     Listed("platform-sessions", "/platform/sessions", "/platform/sessions", Right.CREATE_SUBSCRIPTIONS),
     Listed("platform", "/platform", "/platform", Right.CREATE_SUBSCRIPTIONS),
+    _of_platform("retention", "/retention"),
+    _of_platform("retention-of-one", "/retention", "?subscription={subscription}&level=server"),
+    _of_platform("archives", "/archives"),
+    _of_platform("archive", "/archives/{archive_id}", address="/archives/{archive}"),
     _of_jobs("jobs", ""),
     _of_jobs("job", "/{name}", "/retention"),
     _of_jobs("job-run", "/runs/{run_id}", "/runs/{job_run}"),
@@ -243,6 +251,7 @@ _RARE = (
     _of_tenant("changes-without-hits", "/changes", "?table_name=nothing", Right.READ_LOGS),
     _of_tenant("server-narrowed", "/server", "?status=2xx&range=24h", Right.READ_LOGS),
     _of_tenant("server-without-hits", "/server", "?request_id=none", Right.READ_LOGS),
+    _of_platform("archives-without-hits", "/archives", "?log=audit_logs"),
     _of_jobs("job-with-runs", "/{name}", "/clean-up"),
     _of_jobs("job-without-hits", "/{name}", "/clean-up", "?state=missed"),
     _of_tenant("deletions-without-hits", "/deletions", "?name=nothing+has+this+name"),
@@ -284,6 +293,10 @@ _REFUSED = (
     _refused("policy-stale", "policy", "/settings/policy", _RULE, 412),
     _refused("subscription-stale", "subscription", "/settings/subscription", _RENAMED, 412),
     _refused("platform-stale", "platform-one", "{subscription}", _RENAMED, 412),
+    _refused("retention-refused", "retention", "/retention", {"server": "none", "node": "0"}),
+    _refused("retention-unconfirmed", "retention", "/retention", {"data_changes": "30"}),
+    _refused("retention-stale", "retention", "/retention", {"server": "30", "server_seen": "40"}, 412),
+    _refused("retention-of-one-refused", "retention-of-one", "/server", {"server": "36501"}),
     _refused("job-refused", "job", "/jobs/retention", {"cron": "at noon"}),
     _refused("job-stale", "job", "/jobs/retention", _SCHEDULED, 412),
     _refused("holds-refused", "holds", "/settings/holds", {"reason": " "}),

@@ -201,7 +201,7 @@ def test_the_runs_of_a_job_come_page_by_page_and_as_a_file(browser: Browser, lon
     rows = list(csv.DictReader(io.StringIO(file.source)))
     assert [row["run_id"] for row in rows] == listed
     assert {row["state"] for row in rows} == {"succeeded"}
-    events = lone_server.operator.pages("/v1/audit-logs", action="EXPORT", resource_type="job_run")
+    events = lone_server.operator.pages("/v1/audit-logs", action="EXPORT", resource_type="maintenance_job")
     assert next(iter(events))["new_values"]["rows"] == len(listed)
     missed = browser.see(f"{JOBS}/release-check-outs", state="missed")
     assert "No run is missed." in missed.words

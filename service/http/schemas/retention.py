@@ -16,12 +16,10 @@ from pydantic import (
 )
 
 from service.domain.resource_kinds import Kind
-from service.domain.retention_levels import MAX_DAYS, Level
+from service.domain.retention_levels import MAX_DAYS, MAX_RULES, Level
 from service.http.schemas.body import Body
 from service.http.schemas.fields import Words, dated
 from service.usecases import legal_holds, retention_policies
-
-MAX_RETENTION_RULES = 10_000
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -53,7 +51,7 @@ class RetentionRule(Body):
 
 
 class NewRetentionPolicies(Body):
-    policies: Annotated[list[RetentionRule], Field(max_length=MAX_RETENTION_RULES)]
+    policies: Annotated[list[RetentionRule], Field(max_length=MAX_RULES)]
     confirm: StrictBool = False
 
 
