@@ -19,7 +19,7 @@ from service.usecases.log_reading import AskedFigures, CountedFigures, LogFigure
 from service.usecases.version_health import ResourceHealth
 from sql.database import Transaction
 from sql.log_statistics import Deadline
-from sql.queries import latest_versions
+from sql.queries import first_runs, latest_versions
 from sql.queries.execution_logs import NODE
 from sql.queries.executions import FAILURES, ExecutionsFilter
 from sql.queries.latest_versions import LatestVersion, VersionEvent
@@ -276,23 +276,40 @@ def figures_within(
     by = () if workflow_id is not None else ("workflow_id",)
     slowest = asked(replace(whole, execution_type=NODE), "all", *by, "node_id", order="p95")
     failed = replace(whole, status=FAILURES)
+    totals = asked(whole, "all", "status")
     return ExecutionsFigures(
         begins=begins_of(span.since, span.until, span.width),
         by_time=asked(whole, span.bucket, "status").buckets,
-        totals=Totals.of(asked(whole, "all", "status").buckets),
+        totals=Totals.of(totals.buckets),
         before=Totals.of(asked(before, "all", "status").buckets),
         workflows=[] if worst is None else worst.buckets,
         nodes=slowest.buckets,
         codes=asked(failed, "all", "error_code", order="count").buckets,
         names={**({} if worst is None else worst.names), **slowest.names},
-        events=latest_versions.events(
-            tx,
-            subscription_id,
-            workflow_id=workflow_id,
-            since=span.since,
-            until=span.until,
-            limit=MOST_EVENTS,
+        events=_events(
+            *(tx, subscription_id, span, workflow_id),
+            executed=whole if workflow_id is None and totals.figures_from == "rows" else None,
+            deadline=deadline,
         ),
         # Arguments are computed in their order: all figures are there.
         percentile_error=max(errors),
     )
+
+
+def _events(
+    tx: Transaction,
+    subscription_id: SubscriptionId,
+    span: FigureSpan,
+    workflow_id: UUID | None,
+    *,
+    executed: ExecutionFilter | None,
+    deadline: Deadline,
+) -> list[VersionEvent]:
+    """Read what a chart marks, the newest first; of executions that are given the first runs, too."""
+    since, until = span.since, span.until
+    found = latest_versions.events(
+        tx, subscription_id, workflow_id=workflow_id, since=since, until=until, limit=MOST_EVENTS
+    )
+    if executed is not None:
+        found += first_runs.events(tx, subscription_id, executed, deadline, limit=MOST_EVENTS)
+    return sorted(found, key=lambda each: each.at, reverse=True)[:MOST_EVENTS]

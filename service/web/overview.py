@@ -24,6 +24,12 @@ from service.web.gate import View, viewing
 
 _PARAMETERS = ("range", "since", "until")
 
+_SAID = {
+    "PUBLISH": "{name}: version {version} published",
+    "ROLLBACK": "{name}: version {version} made by a rollback",
+    "RUN": "{name}: first execution of version {version}, which was saved later",
+}
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -72,19 +78,15 @@ def files_of(view: View, span: FigureSpan, **kept: str) -> list[tuple[str, str]]
 
 
 def marks_of(view: View, happened: Sequence[VersionEvent]) -> list[ChartMark]:
-    """Make the marks of publications and rollbacks, the oldest first."""
+    """Make the marks of what happened to versions, the oldest first."""
     return [
         ChartMark(
             at=each.at,
-            text=f"{each.name}: version {each.version_number} {_said(each)}",
+            text=_SAID[each.action].format(name=each.name, version=each.version_number),
             href=f"{view.base}/workflows/{each.resource_id}/versions/{each.version_number}",
         )
         for each in reversed(happened)
     ]
-
-
-def _said(event: VersionEvent) -> str:
-    return "published" if event.action == "PUBLISH" else "made by a rollback"
 
 
 def figures_address(view: View, span: FigureSpan, *group_by: str, workflow_id: str | None = None) -> str:

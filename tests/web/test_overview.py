@@ -103,6 +103,29 @@ def test_it_tells_what_fails_what_is_slow_and_what_changed(shared: Tenant, ran: 
     assert mark.text == f"{name}: version 1 published"
 
 
+def test_the_first_run_of_a_version_that_was_saved_later_is_marked(tenant: Tenant) -> None:
+    made = tenant.workflow(name="Brought in")
+    for number in (2, 3):
+        tenant.save(made, {"n": number})
+    now = tenant.server.clock()
+    # The week ran version 1, then 2, and 1 once more; version 3 runs after it was saved.
+    for hours, version in ((90, 1), (60, 2), (50, 2), (40, 1), (0, 3)):
+        began = now - timedelta(hours=hours)
+        run(
+            tenant.path,
+            tenant.ana,
+            made["resource_id"],
+            f"run-{hours}",
+            began,
+            version_number=version,
+        )
+    for query in ("", "?range=30d"):
+        (moments, *_) = overview(tenant, query=query).root.all("ul", class_="moments")
+        assert [each.text for each in moments.all("a")] == [
+            "Brought in: first execution of version 2, which was saved later"
+        ]
+
+
 @pytest.mark.parametrize("name", ["ben", "vera"])
 def test_editors_and_viewers_see_figures_and_neither_people_nor_messages(
     shared: Tenant, ran: Json, name: str
