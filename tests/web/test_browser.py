@@ -1,6 +1,8 @@
 """A real browser: people who sign in, compare and roll back, and every page in each theme and width."""
 
+import csv
 import hashlib
+import io
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -218,21 +220,25 @@ def test_a_wide_drawing_is_scrolled_to_what_changed(browser: Browser, story: Sto
         reader.check()
 
 
+def drag_over_half(reader: Reader, *, told: str) -> None:
+    """Drag over the middle of the first chart, which tells its figures under the pointer."""
+    page = reader.page
+    box = page.locator(".plot").first.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.25, middle)
+    assert told in page.locator(".tip").first.inner_text()
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.75, middle, steps=4)
+    with page.expect_navigation():
+        page.mouse.up()
+
+
 def test_a_drag_over_a_chart_chooses_its_time(browser: Browser, story: Story) -> None:
     with reading(browser, story) as reader:
         reader.sign_in("editor")
         reader.go(story.path("{base}"))
-        plot = reader.page.locator(".plot").first
-        box = plot.bounding_box()
-        assert box is not None
-        middle = box["y"] + box["height"] / 2
-        reader.page.mouse.move(box["x"] + box["width"] * 0.25, middle)
-        told = reader.page.locator(".tip").first
-        assert "Succeeded: " in told.inner_text()
-        reader.page.mouse.down()
-        reader.page.mouse.move(box["x"] + box["width"] * 0.75, middle, steps=4)
-        with reader.page.expect_navigation():
-            reader.page.mouse.up()
+        drag_over_half(reader, told="Succeeded: ")
         asked = parse_qs(urlsplit(reader.page.url).query)
         assert set(asked) == {"since", "until"}
         since, until = (datetime.fromisoformat(asked[name][0]) for name in ("since", "until"))
@@ -247,12 +253,11 @@ def test_a_drag_over_a_chart_chooses_its_time(browser: Browser, story: Story) ->
         reader.check()
 
 
-def test_an_audit_log_is_filtered_shared_and_taken_as_a_file(browser: Browser, story: Story) -> None:
-    audit = story.path("{base}/audit")
-    with reading(browser, story) as reader:
+def test_an_audit_log_is_filtered_shared_zoomed_and_taken_as_a_file(browser: Browser, story: Story) -> None:
+    with reading(browser, story) as reader, reading(browser, story) as another:
         reader.sign_in("auditor")
         page = reader.page
-        reader.go(f"{audit}?range=90d")
+        reader.go(story.path("{base}/audit?range=90d"))
         page.locator(".facet a", has_text="CREATE").first.click()
         page.locator(".chip", has_text="CREATE").wait_for()
         # The form answers in place, and tells the address.
@@ -263,16 +268,29 @@ def test_an_audit_log_is_filtered_shared_and_taken_as_a_file(browser: Browser, s
         page.wait_for_url(lambda address: parse_qs(urlsplit(address).query) == asked)
         events = page.locator("details.event").count()
         assert events > 0
-        with page.expect_download() as download:
-            page.get_by_role("link", name="CSV").click()
-        assert len(download.value.path().read_bytes().splitlines()) >= events + 1
         shared = page.url
         page.locator(".chip", has_text="ana").click()
         page.wait_for_url(lambda address: "username" not in address)
         page.go_back()
         page.wait_for_url(shared)
         assert page.locator("details.event").count() == events
+
+        another.sign_in("auditor")
+        another.go(shared.removeprefix(story.server.url))
+        assert another.page.locator("details.event").count() == events
+        assert another.page.locator(".chip", has_text="ana").count() == 1
+
+        drag_over_half(another, told="Success: ")
+        zoomed = parse_qs(urlsplit(another.page.url).query)
+        assert set(zoomed) == {"since", "until", "action", "username"}
+        another.go(shared.removeprefix(story.server.url))
+        with another.page.expect_download() as download:
+            another.page.get_by_role("link", name="CSV").click()
+        rows = list(csv.DictReader(io.StringIO(download.value.path().read_text(), newline="")))
+        assert len(rows) >= events
+        assert {(row["action"], row["username"]) for row in rows} == {("CREATE", "ana")}
         reader.check()
+        another.check()
 
 
 def test_a_branch_that_does_not_come_is_told_in_its_place(browser: Browser, story: Story) -> None:

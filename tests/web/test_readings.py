@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -13,13 +14,14 @@ from service.domain.pagination import Paging
 from service.usecases import audit_logs
 from sql.queries.audit_logs import AuditFilter
 from tests.support.api import Server, Tenant, ok
+from tests.support.executions import run
 from tests.support.web import Browser
 
 ORIGIN = Origin(request_id="r", ip_address="127.0.0.1", user_agent="Browser", endpoint="/s/x", method="GET")
 
 
 def readings(tenant: Tenant) -> int:
-    """Number of events that tell of readings of the audit log."""
+    """Number of events that tell of readings of logs."""
     found: int = tenant.server.database.value(
         "SELECT count(*) FROM audit_logs WHERE subscription_id = %s AND action = 'READ'",
         tenant.subscription_id,
@@ -115,6 +117,41 @@ def test_a_reading_in_a_session_that_ends_meanwhile_is_recorded(server: Server, 
     session.read()
     session.read()
     assert readings(tenant) == 2
+
+
+def test_ten_minutes_of_an_auditor_make_fewer_than_forty_events(lone: Tenant) -> None:
+    """A page every eight seconds: through the logs and back again, with a look at the overview each time."""
+    made = lone.workflow()
+    began = lone.server.clock() - timedelta(hours=1)
+    for number in range(3):
+        run(lone.path, lone.ana, made["resource_id"], f"run-{number}", began + timedelta(minutes=number))
+    browser = Browser(lone.server).sign_in(lone.aud)
+    workflow = f"/executions?workflow_id={made['resource_id']}"
+    since = (began - timedelta(hours=5)).isoformat().replace("+00:00", "Z")
+    visits = (
+        ("/executions", workflow, f"{workflow}&status=failed", workflow, "/executions/run-1", workflow),
+        ("/audit", "/audit?action=CREATE", "/audit?action=CREATE&status=success", "/audit?action=CREATE"),
+        (
+            f"/audit?since={since}",
+            "/audit",
+            "/audit?range=24h",
+            "/audit",
+            "/audit?user_id=" + lone.ana.user_id,
+        ),
+        ("/changes", "/changes?table_name=workflows", "/changes", "/server", "/server?status=4xx", "/server"),
+        ("/executions", workflow, "/executions/run-2", workflow, "/executions?range=24h", "/executions"),
+        ("/audit", "/audit?reads=1", "/audit", "/audit?action=UPDATE", "/audit", "/audit?resource_type=job"),
+        ("/executions/run-1", "/executions", "/server", "/changes", "/audit", "/executions"),
+        ("/server", "/server?range=24h", "/server", "/changes?range=24h", "/changes", workflow),
+    )
+    seen = 0
+    for visit in visits:
+        for page in ("", "?range=24h", *visit, ""):
+            with lone.server.clock.moved(seconds=8 * seen):
+                browser.see(f"/s/{lone.subscription_id}{page}")
+            seen += 1
+    assert seen * 8 > 550
+    assert 8 < readings(lone) < 40
 
 
 @pytest.mark.parametrize("role", Role)
