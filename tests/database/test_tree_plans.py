@@ -16,8 +16,8 @@ from tests.support.query_plans import nodes
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 # Two subscriptions with the same rows: what one has must not be read for the other.
 SUBSCRIPTION, OTHER = UUID(int=1 << 64), UUID(int=2 << 64)
-# Ids begin after that of the subscription, by kind: the workspace, folders, jobs, workflows.
-WORKSPACE, FOLDERS, JOBS, WORKFLOWS = 1, 1_000, 100_000, 1_000_000
+# Ids begin after that of the subscription, by kind: the workspace, folders, jobs, workflows, deletions.
+WORKSPACE, FOLDERS, JOBS, WORKFLOWS, DELETIONS = 1, 1_000, 100_000, 1_000_000, 2_000_000
 NUMBER_OF_FOLDERS, NUMBER_OF_JOBS, NUMBER_OF_WORKFLOWS = 10_000, 1_000, 40_000
 # In one job.
 CROWD = 10_000
@@ -47,14 +47,22 @@ FROM generate_series(0, {NUMBER_OF_WORKFLOWS} - 1) n;
 INSERT INTO versions (version_id, subscription_id, resource_type, resource_id, resource_name, version_number,
     version_data, is_current, is_published, git_commit_hash, git_blob_id, commit_number, git_branch,
     git_repo_url, created_by, created_at)
-SELECT gen_random_uuid(), '{s}', kind, id, name, 1, '{{}}', true, false, repeat('a', 40), repeat('b', 40),
-    1, 'main', '', '{s}', now()
+SELECT gen_random_uuid(), '{s}', kind, id, name, 1, jsonb_build_object('parent_id', parent), true, false,
+    repeat('a', 40), repeat('b', 40), 1, 'main', '', '{s}', now()
 FROM (
-    SELECT 'workspace' AS kind, workspace_id AS id, name, subscription_id FROM workspaces
-    UNION ALL SELECT 'folder', folder_id, name, subscription_id FROM folders
-    UNION ALL SELECT 'job', job_id, name, subscription_id FROM jobs
-    UNION ALL SELECT 'workflow', workflow_id, name, subscription_id FROM workflows
+    SELECT 'workspace' AS kind, workspace_id AS id, name, subscription_id, NULL AS parent FROM workspaces
+    UNION ALL SELECT 'folder', folder_id, name, subscription_id, coalesce(parent_folder_id, workspace_id)
+        FROM folders
+    UNION ALL SELECT 'job', job_id, name, subscription_id, folder_id FROM jobs
+    UNION ALL SELECT 'workflow', workflow_id, name, subscription_id, job_id FROM workflows
 ) AS every WHERE subscription_id = '{s}';
+INSERT INTO deletion_logs (deletion_id, root_deletion_id, subscription_id, resource_type, resource_id,
+    resource_name, parent_resource_type, parent_resource_id, is_soft_delete, can_be_restored, deleted_at,
+    version_id, git_commit_hash, commit_number)
+SELECT pg_temp.id({DELETIONS} + n), pg_temp.id({DELETIONS} + n), '{s}', 'workflow', resource_id,
+    resource_name, 'job', pg_temp.id({JOBS} + n), true, false, now(), version_id, git_commit_hash, 2
+FROM generate_series(0, 999) n
+JOIN versions ON subscription_id = '{s}' AND resource_id = pg_temp.id({WORKFLOWS} + n);
 DROP FUNCTION pg_temp.id;
 """
 
@@ -152,6 +160,14 @@ def test_paths_of_fifty_resources_read_a_row_a_place(large: ServiceDatabase) -> 
         path = trees.paths_above(tx, SUBSCRIPTION, parents[49:])[parents[49]]
     assert (path[0].resource_type, path[1].name, path[-1].name) == ("workspace", "folder 0", "job 49")
     assert len(path) == 52
+
+
+def test_the_places_of_fifty_deletions_read_a_row_a_place(large: ServiceDatabase) -> None:
+    deletions = [of_subscription(DELETIONS + number) for number in range(50)]
+    read, found = rows_read(large, lambda tx: trees.paths_at_deletion(tx, SUBSCRIPTION, deletions).items())
+    assert sum(read.values()) <= 2 * 50 * 51 / 2 + 100, read
+    paths = dict(found)
+    assert [len(paths[each]) for each in deletions] == [number + 3 for number in range(50)]
 
 
 def test_a_search_reads_each_name_of_its_own_subscription_once(large: ServiceDatabase) -> None:

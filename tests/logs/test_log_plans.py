@@ -16,10 +16,12 @@ from sql.database import PLATFORM, Transaction
 from sql.database import Database as ServiceDatabase
 from sql.hypertables import chunk_of
 from sql.log_facets import facets
+from sql.log_newest import since_newest
 from sql.log_reading import Log, page
+from sql.log_statistics import Deadline, Grouping, statistics
 from sql.log_windows import LogPaging, windows_of
 from sql.pipelines import driver_of
-from sql.queries.audit_logs import AUDIT_LOG, AuditFilter
+from sql.queries.audit_logs import AUDIT_LOG, COUNTS, AuditFilter
 from sql.queries.data_changes import CHANGE_HISTORY, DataChangeFilter
 from sql.queries.execution_logs import EXECUTION_LOG, ExecutionFilter
 from sql.queries.server_logs import SERVER_LOG, ServerLogFilter
@@ -323,6 +325,31 @@ def test_facets_are_one_scan_of_the_chunks_of_their_time(
     assert sum(scan["Actual Rows"] for scan in scans) == total
     # The groups are sorted, by which there are few, but no rows.
     assert sum("Sort" in node["Node Type"] and node["Actual Rows"] >= total for node in every) == 0
+
+
+@pytest.mark.parametrize(
+    "narrow", [AuditFilter(), AuditFilter(action="DELETE"), AuditFilter(action=("UPDATE", "DELETE"))]
+)
+def test_the_newest_rows_are_found_by_an_index_and_no_further_ones_are_read(
+    long: ServiceDatabase, narrow: AuditFilter
+) -> None:
+    count = 10
+    filters = replace(narrow, since=AT - timedelta(days=400), until=AT)
+    with long.transaction(SUBSCRIPTION) as tx:
+        # A page comes before, whose settings hold for the transaction.
+        page(tx, AUDIT_LOG, SUBSCRIPTION, filters, PAGING)
+        read = partial(since_newest, tx, AUDIT_LOG, SUBSCRIPTION, filters, count, deadline=Deadline())
+        found, [plan] = explained(long, tx, read)
+        matching = statistics(
+            *(tx, COUNTS, SUBSCRIPTION, filters),
+            Grouping(width=None, limit=1),
+        )
+    assert found is not None
+    assert sum(each.count for each in matching) > count
+    scans = [node for node in nodes(plan) if str(node.get("Relation Name")).startswith("_hyper")]
+    assert not [scan for scan in scans if scan["Actual Loops"] and "Index" not in scan["Node Type"]], plan
+    read_rows = sum(scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0) for scan in scans)
+    assert read_rows <= filters.size * (count + 2), plan
 
 
 def condition(scan: dict[str, Any], plan: dict[str, Any]) -> str:
