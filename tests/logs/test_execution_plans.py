@@ -12,7 +12,8 @@ from sqlalchemy import text
 from sql.database import Database as ServiceDatabase
 from sql.database import Transaction
 from sql.log_statistics import Deadline
-from sql.queries import executions, version_health
+from sql.queries import executions, first_runs, version_health
+from sql.queries.execution_logs import ExecutionFilter
 from sql.queries.executions import LONGEST, ExecutionsFilter
 from tests.support.databases import Cluster
 from tests.support.query_plans import explained, filled, nodes
@@ -97,6 +98,15 @@ def test_health_touches_the_chunks_of_its_time(long: ServiceDatabase) -> None:
     assert sum(row.executions for row in rows) == pytest.approx(30 * 480 / 40, abs=2)
     read = sum(scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0) for scan in scans)
     assert read <= 4 * sum(row.executions for row in rows)
+
+
+def test_first_runs_touch_the_chunks_of_their_time(long: ServiceDatabase) -> None:
+    since = AT - timedelta(days=10)
+    filters = ExecutionFilter(since=since, until=AT, time="occurred_at", execution_type="workflow")
+    with long.transaction(SUBSCRIPTION) as tx:
+        read = partial(first_runs.events, tx, SUBSCRIPTION, filters, Deadline(), limit=40)
+        _, plans = explained(long, tx, read)
+        check(tx, scans_of(plans), since + LONGEST)
 
 
 def test_one_execution_is_found_in_few_chunks(long: ServiceDatabase) -> None:
