@@ -17,6 +17,7 @@ from service.web import (
     legal_holds,
     moment_rollbacks,
     overview,
+    platform_overview,
     platform_sessions,
     publications,
     resources,
@@ -66,6 +67,7 @@ ROUTERS = (
     audit_policies.router,
     legal_holds.router,
     # Before the pages of one subscription, whose addresses look alike.
+    platform_overview.router,
     platform_sessions.router,
     scheduled_jobs.router,
     retention_policies.router,

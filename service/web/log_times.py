@@ -10,7 +10,7 @@ from service.usecases.log_reading import asked_time, begins_of
 from service.web import charts
 from service.web.cookies import zone_of
 from service.web.filter_forms import field_time, filters_of, instant_of
-from service.web.gate import View
+from service.web.gate import Addressed
 
 RANGES: Final = {
     "24h": timedelta(hours=24),
@@ -50,18 +50,18 @@ class ShownTime:
         return {"since": self.since, "until": self.until} if self.name is None else {"range": self.name}
 
 
-def of(view: View) -> ShownTime:
+def of(view: Addressed) -> ShownTime:
     """Read the time that an address of a list asks for, which may have an anchor; raises Invalid."""
     anchor = instant_of(view.asked(ANCHOR) or "", zone_of(view.request))
     return ending(view, anchor or view.context.clock())
 
 
-def ending(view: View, end: datetime) -> ShownTime:
+def ending(view: Addressed, end: datetime, usual: str = USUAL) -> ShownTime:
     """Read the time that an address asks for, up to `end` where it names none; raises Invalid."""
     zone = zone_of(view.request)
     given = filters_of(view, TimeQuery, _ENDS)
     if given.since is None and given.until is None:
-        name = view.asked("range") or USUAL
+        name = view.asked("range") or usual
         if name not in RANGES:
             raise Invalid.of("range", f"is one of {', '.join(RANGES)}")
         length = RANGES[name]
@@ -69,7 +69,7 @@ def ending(view: View, end: datetime) -> ShownTime:
         return ShownTime(
             since=begins_of(end - length, end, charts.width_for(length))[0], until=end, name=name
         )
-    since, until = asked_time(given.since, given.until, end, RANGES[USUAL])
+    since, until = asked_time(given.since, given.until, end, RANGES[usual])
     if until - since > LONGEST:
         raise Invalid.of("since", f"a page shows at most {LONGEST.days:,} days: take a shorter time")
     first, last = field_time(given.since, zone), field_time(given.until, zone)

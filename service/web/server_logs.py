@@ -12,12 +12,11 @@ from service.http.audited_operations import audits
 from service.http.exports import FileWriter, of_access, whole
 from service.http.schemas.server_logs import PostedServerLogQuery
 from service.usecases import people, request_exploring, server_logs
-from service.usecases.log_exploring import COUNTED, Counted
-from service.usecases.server_logs import ServerBucket, ServerLogFilter
-from service.web import charts, log_filters, log_times, words
-from service.web.charts import Chart, Series, TimeAxis
+from service.usecases.log_exploring import COUNTED
+from service.usecases.server_logs import ServerLogFilter
+from service.web import charts, log_filters, log_times, request_charts
+from service.web.charts import TimeAxis
 from service.web.cookies import zone_of
-from service.web.gate import View
 from service.web.log_filters import ReadingLog
 
 router = APIRouter(include_in_schema=False)
@@ -48,13 +47,15 @@ def show_server_log(view: ReadingLog) -> Response:
     found = request_exploring.explore(
         view.context, view.caller, view.subscription_id, rows, view.paging(SHOWN), charts.width_for
     )
+    counted = found.counted
+    axis = TimeAxis(begins=counted.begins, width=counted.width, zone=zone_of(view.request))
     answer = view.show(
         "server.html",
         asked=asked,
         times=shown,
         found=found,
-        requests=_requests(view, found.counted),
-        durations=_durations(view, found.counted),
+        requests=request_charts.outcomes(axis, counted.by_time),
+        durations=request_charts.durations(axis, counted.by_time),
         fields=_FIELDS,
         classes=CLASSES,
         older=log_filters.older(asked, shown, found.page.next_cursor),
@@ -65,34 +66,3 @@ def show_server_log(view: ReadingLog) -> Response:
         subscription_id=view.subscription_id,
     )
     return log_filters.pushed(view, asked, answer)
-
-
-def _axis(view: View, counted: Counted[ServerBucket]) -> TimeAxis:
-    return TimeAxis(begins=counted.begins, width=counted.width, zone=zone_of(view.request))
-
-
-def _requests(view: View, counted: Counted[ServerBucket]) -> Chart:
-    found = [(each.time, each) for each in counted.by_time]
-    refused = {time: each.client_errors for time, each in found}
-    failed = {time: each.server_errors for time, each in found}
-    others = {time: each.count - each.client_errors - each.server_errors for time, each in found}
-    series = [
-        Series(name=name, tone=tone, values=[values.get(begin, 0) for begin in counted.begins])
-        for name, tone, values in (
-            ("Answered", "info", others),
-            ("Refused (4xx)", "warn", refused),
-            ("Failed (5xx)", "bad", failed),
-        )
-    ]
-    return charts.columns(_axis(view, counted), series, say=words.number)
-
-
-def _durations(view: View, counted: Counted[ServerBucket]) -> Chart:
-    found = {each.time: each for each in counted.by_time}
-    rows = [found.get(begin) for begin in counted.begins]
-    p95, median = ([None if row is None else getattr(row, name) for row in rows] for name in ("p95", "p50"))
-    series = [
-        Series(name="95th percentile", tone="warn", values=p95),
-        Series(name="Median", tone="info", values=median),
-    ]
-    return charts.durations(_axis(view, counted), series, say=words.duration)

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from service.usecases.overview import FigureSpan
 from service.web import charts, log_times
-from service.web.gate import View
+from service.web.gate import Addressed
 
 _TIMES: Final = ("since", "until")
 
@@ -25,9 +25,9 @@ class AskedSpan:
     until: str
 
 
-def of(view: View) -> AskedSpan:
-    """Read the time that an address asks for; raises Invalid."""
-    shown = log_times.ending(view, view.context.clock())
+def of(view: Addressed, usual: str = log_times.USUAL) -> AskedSpan:
+    """Read the time that an address asks for, of a usual length if it names none; raises Invalid."""
+    shown = log_times.ending(view, view.context.clock(), usual)
     length = shown.until - shown.since if shown.name is None else log_times.RANGES[shown.name]
     width = charts.width_for(length)
     ends = {name: value for name in _TIMES if (value := view.asked(name)) is not None}

@@ -1,4 +1,4 @@
-"""The operator's pages: list subscriptions, create one with its first admin, set its quotas, close it."""
+"""The operator's pages of a subscription: create one with its first admin, set its quotas, close it."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -24,8 +24,6 @@ from service.web.gate import Posted, View, posting, viewing
 from service.web.platform_gate import PlatformPosted, PlatformView, posting_platform, viewing_platform
 from service.web.subscription_settings import quotas_of, update
 
-# Rows of a page.
-SHOWN = 25
 # Users that the page of a subscription shows.
 USERS_SHOWN = 10
 KEY_NAME = "first key"
@@ -45,17 +43,17 @@ SettingQuotas = Annotated[Posted, Depends(posting(Right.SET_QUOTAS))]
 Closing = Annotated[Posted, Depends(posting(Right.CLOSE))]
 
 
-@router.get("/platform")
-def list_subscriptions(view: SeeingPlatform) -> Response:
-    """Show the subscriptions, and the form that creates one."""
-    return _list(view)
+@router.get("/platform/new")
+def show_new_subscription(view: SeeingPlatform) -> Response:
+    """Show the form that creates a subscription."""
+    return _new(view)
 
 
-@router.post("/platform")
+@router.post("/platform/new")
 @audits(Action.CREATE, "subscription")
 def create_subscription(posted: Creating) -> Response:
     """Create a subscription with an admin, and show the admin's key in this answer alone."""
-    with posted.refused_on(lambda problem: _list(posted, problem, posted.form.fields)):
+    with posted.refused_on(lambda problem: _new(posted, problem, posted.form.fields)):
         made = new_tenants.create(
             posted.context,
             posted.caller,
@@ -140,18 +138,10 @@ def _terms(posted: PlatformPosted) -> TenantTerms:
     )
 
 
-def _list(
+def _new(
     view: PlatformView, problem: AnnalsError | None = None, typed: Mapping[str, str] | None = None
 ) -> Response:
-    page = subscriptions.subscriptions(view.context, view.caller, view.paging(SHOWN))
-    return view.show(
-        "platform.html",
-        page=page,
-        sizes=subscriptions.sizes(view.context, view.caller, page.items),
-        most=subscriptions.MAX_COUNTED,
-        problem=problem,
-        typed=typed or {},
-    )
+    return view.show("platform_new.html", problem=problem, typed=typed or {})
 
 
 def _subscription(

@@ -178,6 +178,12 @@ def subscriptions(
     return [SubscriptionRow(**row._mapping) for row in tx.execute(query)]
 
 
+def of_ids(tx: Transaction, subscription_ids: Collection[UUID]) -> list[SubscriptionRow]:
+    """Read some subscriptions, in any order."""
+    rows = tx.execute(SUBSCRIPTION.where(among(_SUBSCRIPTIONS.c.subscription_id, subscription_ids)))
+    return [SubscriptionRow(**row._mapping) for row in rows]
+
+
 def insert_user(
     tx: Transaction,
     subscription_id: UUID,

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi.routing import APIRoute
 
 from service.domain.callers import Right, Role
+from service.usecases.platform_overview import TenantOrder
 from service.web import app
 from service.web.gate import RESOURCE_PAGE
 from tests.support.states import BUSY, CLOSED, NEW
@@ -192,7 +193,9 @@ USUAL = (
     _of_tenant("holds", "/settings/holds", "", Right.READ_HOLDS),
     _of_tenant("subscription", "/settings/subscription", "", Right.SEE_SUBSCRIPTION),
     Listed("platform-sessions", "/platform/sessions", "/platform/sessions", Right.CREATE_SUBSCRIPTIONS),
-    Listed("platform", "/platform", "/platform", Right.CREATE_SUBSCRIPTIONS),
+    # With the figures of the time before, the activity of tenants, and how jobs are.
+    Listed("platform", "/platform", "/platform", Right.READ_PLATFORM_LOGS, more=10),
+    Listed("platform-new", "/platform/new", "/platform/new", Right.CREATE_SUBSCRIPTIONS),
     _of_platform("retention", "/retention"),
     _of_platform("retention-of-one", "/retention", "?subscription={subscription}&level=server"),
     _of_platform("archives", "/archives"),
@@ -251,6 +254,12 @@ _RARE = (
     _of_tenant("changes-without-hits", "/changes", "?table_name=nothing", Right.READ_LOGS),
     _of_tenant("server-narrowed", "/server", "?status=2xx&range=24h", Right.READ_LOGS),
     _of_tenant("server-without-hits", "/server", "?request_id=none", Right.READ_LOGS),
+    *(
+        Listed(
+            f"platform-by-{order}", "/platform", f"/platform?sort={order}", Right.READ_PLATFORM_LOGS, more=11
+        )
+        for order in TenantOrder
+    ),
     _of_platform("archives-without-hits", "/archives", "?log=audit_logs"),
     _of_jobs("job-with-runs", "/{name}", "/clean-up"),
     _of_jobs("job-without-hits", "/{name}", "/clean-up", "?state=missed"),
@@ -301,7 +310,7 @@ _REFUSED = (
     _refused("job-stale", "job", "/jobs/retention", _SCHEDULED, 412),
     _refused("holds-refused", "holds", "/settings/holds", {"reason": " "}),
     _refused("hold-refused", "hold", "/release", {"reason": " "}),
-    _refused("platform-refused", "platform", "/platform", {"name": "Next", "username": "a b"}),
+    _refused("platform-refused", "platform-new", "/platform/new", {"name": "Next", "username": "a b"}),
     _refused("close-refused", "platform-one", "/close", {"reason": "Over", "typed_name": "Another"}),
 )
 

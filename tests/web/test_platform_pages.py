@@ -52,12 +52,13 @@ def without_room_for_keys(server: Server) -> Iterator[None]:
 def test_a_tenants_caller_gets_no_platform(server: Server, shared: Tenant, name: str) -> None:
     browser = Browser(server).sign_in(shared.caller(name))
     page = browser.see("/platform", 403)
-    assert "may not create subscriptions" in page.words
+    assert "may not read the logs of the platform" in page.words
     assert "no role of a subscription opens them" in page.words
     assert "/platform" not in browser.see(f"/s/{shared.subscription_id}/settings/sessions").links
-    assert browser.post("/platform", **terms("mine")).status == 403
+    assert browser.post("/platform/new", **terms("mine")).status == 403
     browser.see(f"/platform/{shared.subscription_id}", 403)
     browser.see("/platform/sessions", 403)
+    assert "may not create subscriptions" in browser.see("/platform/new", 403).words
     for do in ("", "/close", "/reopen"):
         assert browser.post(f"/platform/{shared.subscription_id}{do}", reason="x").status == 403
     assert browser.post("/platform/sessions/end-others").status == 403
@@ -74,13 +75,14 @@ def test_another_tenants_page_of_the_platform_is_not_there(
 
 def test_the_operator_begins_on_the_platform(server: Server, shared: Tenant) -> None:
     page = operator_of(server).get("/", follow=True)
-    assert (page.heading, shared.subscription["name"] in page.words) == ("Subscriptions", True)
+    assert (page.heading, shared.subscription["name"] in page.words) == ("Platform", True)
 
 
 def test_a_subscription_is_created_with_an_admin_who_signs_in(server: Server) -> None:
     name = f"Kiln {uuid4()}"
     browser = operator_of(server)
-    page = browser.send(browser.see("/platform").form("/platform"), **terms(name), require_if_match="yes")
+    form = browser.see("/platform/new").form("/platform/new")
+    page = browser.send(form, **terms(name), require_if_match="yes")
     (secret,) = set(SECRET.findall(page.source))
     assert (page.status, page.headers["cache-control"]) == (200, "private, no-store")
     assert "content-encoding" not in page.headers
@@ -96,7 +98,7 @@ def test_a_subscription_is_created_with_an_admin_who_signs_in(server: Server) ->
 def test_a_form_sent_twice_creates_one_subscription_and_shows_one_key(server: Server) -> None:
     name = f"Kiln {uuid4()}"
     browser = operator_of(server)
-    form = browser.see("/platform").form("/platform")
+    form = browser.see("/platform/new").form("/platform/new")
     first, second = (browser.send(form, **terms(name)) for _ in range(2))
     assert (len(SECRET.findall(first.source)) > 0, SECRET.findall(second.source)) == (True, [])
     assert "This form was sent twice." in second.words
@@ -108,7 +110,7 @@ def test_a_form_sent_twice_creates_one_subscription_and_shows_one_key(server: Se
 def test_a_subscription_whose_key_can_not_be_stored_is_not_made(server: Server) -> None:
     name = f"Kiln {uuid4()}"
     browser = operator_of(server)
-    form = browser.see("/platform").form("/platform")
+    form = browser.see("/platform/new").form("/platform/new")
     with without_room_for_keys(server):
         failed = browser.send(form, **terms(name))
     assert (failed.status, named(server, name)) == (503, [])
@@ -143,10 +145,10 @@ def test_a_refused_subscription_is_told_in_place_and_nothing_is_made(
     name = f"Kiln {uuid4()}"
     browser = operator_of(server)
     typed = terms(name) | fields
-    page = browser.send(browser.see("/platform").form("/platform"), **typed)
-    assert (page.status, page.heading) == (422, "Subscriptions")
+    page = browser.send(browser.see("/platform/new").form("/platform/new"), **typed)
+    assert (page.status, page.heading) == (422, "Create a subscription")
     assert told in page.root.one("div", role="alert").text
-    assert page.form("/platform").fields["username"] == [typed["username"]]
+    assert page.form("/platform/new").fields["username"] == [typed["username"]]
     assert named(server, name) == []
 
 

@@ -1,0 +1,131 @@
+"""Overview of the platform: how it is used, how it answers, and which tenants use it most."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from service.audit import events
+from service.domain.callers import Caller, Right
+from service.usecases.context import Context
+from service.usecases.log_reading import AskedFigures, begins_of, figures_within
+from service.usecases.overview import ENDED, FigureSpan
+from service.usecases.subscriptions import Subscription, shown
+from sql.database import PLATFORM, Transaction
+from sql.errors import StatementEnded
+from sql.log_statistics import Deadline
+from sql.queries import log_queue, platform_figures, repositories, tenancy
+from sql.queries.log_queue import QueueState
+from sql.queries.platform_figures import (
+    MAX_LOG_ROWS,
+    EndedExecutions,
+    PlatformCounts,
+    TenantActivity,
+    TenantOrder,
+)
+from sql.queries.repositories import Sizes
+from sql.queries.server_logs import FIGURES, SERVER_LOG, ServerBucket, ServerLogFilter
+
+__all__ = ["MAX_LOG_ROWS", "TenantActivity", "TenantOrder"]
+
+# Subscriptions of a list that is not paged.
+MOST_RANKED: Final = 50
+# Versions and log rows of a subscription are those of so long.
+ACTIVITY_SPAN: Final = timedelta(hours=24)
+_ALL: Final = AskedFigures(bucket="all")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformFigures:
+    """Figures of a time, each beside that of the time before; totals of requests are None without any."""
+
+    begins: Sequence[datetime]
+    by_time: Sequence[ServerBucket]
+    requests: ServerBucket | None
+    requests_before: ServerBucket | None
+    executions: EndedExecutions
+    versions: int
+    versions_before: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformOverview:
+    """The present state, and the figures of a time; None if these take longer than a page may."""
+
+    counts: PlatformCounts
+    sizes: Sizes
+    queue: QueueState
+    figures: PlatformFigures | None
+
+
+def read(context: Context, caller: Caller, span: FigureSpan) -> PlatformOverview:
+    """Read the overview of all subscriptions, and of requests of unknown callers."""
+    caller.needs(Right.READ_PLATFORM_LOGS)
+    with context.database.transaction(PLATFORM) as tx:
+        counts, sizes, queue = platform_figures.counts(tx), repositories.sizes(tx), log_queue.state(tx)
+    try:
+        with context.database.transaction(PLATFORM) as tx:
+            figures = _figures(tx, context, span)
+            about = {"of": "platform", **span.recorded()}
+            rows = len(figures.by_time)
+            events.record_reading(
+                tx, caller, None, SERVER_LOG.name, context.clock(), filters=about, rows=rows
+            )
+    except StatementEnded:
+        figures = None
+    return PlatformOverview(counts=counts, sizes=sizes, queue=queue, figures=figures)
+
+
+def _figures(tx: Transaction, context: Context, span: FigureSpan) -> PlatformFigures:
+    at, deadline = context.clock(), Deadline()
+    since, until = span.before
+    earlier = replace(span, since=since, until=until)
+
+    def requests(of: FigureSpan, asked: AskedFigures) -> Sequence[ServerBucket]:
+        narrow = ServerLogFilter(since=of.since, until=of.until)
+        return figures_within(tx, None, FIGURES, narrow, asked, at, deadline=deadline).buckets
+
+    deadline.bound(tx)
+    versions, versions_before = platform_figures.versions(
+        tx, before=since, since=span.since, until=span.until
+    )
+    return PlatformFigures(
+        begins=begins_of(span.since, span.until, span.width),
+        by_time=requests(span, AskedFigures(bucket=span.bucket)),
+        requests=next(iter(requests(span, _ALL)), None),
+        requests_before=next(iter(requests(earlier, _ALL)), None),
+        executions=platform_figures.executions(
+            tx, before=since, since=span.since, until=span.until, ended=ENDED
+        ),
+        versions=versions,
+        versions_before=versions_before,
+    )
+
+
+def ranked(context: Context, caller: Caller, order: TenantOrder) -> Sequence[Subscription] | None:
+    """List the first MOST_RANKED subscriptions in an order; None if that takes longer than a page may."""
+    caller.needs(Right.CREATE_SUBSCRIPTIONS)
+    since = context.clock() - ACTIVITY_SPAN
+    try:
+        with context.database.transaction(PLATFORM) as tx:
+            found = platform_figures.ranked(tx, order, since=since, limit=MOST_RANKED, deadline=Deadline())
+            rows = {row.subscription_id: row for row in tenancy.of_ids(tx, found)}
+    except StatementEnded:
+        return None
+    return [shown(context, rows[each]) for each in found if each in rows]
+
+
+def activity(
+    context: Context, caller: Caller, found: Sequence[Subscription]
+) -> Mapping[UUID, TenantActivity]:
+    """Measure the activity of the subscriptions of a list; those that take too long are left out."""
+    caller.needs(Right.CREATE_SUBSCRIPTIONS)
+    since = context.clock() - ACTIVITY_SPAN
+    try:
+        with context.database.transaction(PLATFORM) as tx:
+            return platform_figures.activity(
+                tx, [each.subscription_id for each in found], since=since, deadline=Deadline()
+            )
+    except StatementEnded:
+        return {}
