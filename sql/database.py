@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 import psycopg
+from psycopg.types.string import TextLoader
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -243,6 +244,8 @@ def _configure(connection: Any, _record: object) -> None:
     connection.autocommit = True
     # Set once for the connection: a pooler applies this setting to each server connection that it hands out.
     connection.execute("SET TIME ZONE 'UTC'")
+    # An address is read as its text, which is what all readers show.
+    connection.adapters.register_loader("inet", TextLoader)
     if is_pooled(connection):
         # No statements are prepared: one that is prepared on a server connection is unknown on the next.
         connection.prepare_threshold = None

@@ -170,7 +170,7 @@ def page(
         newest = _newest(parts, log.time_name(filters), log.row_id, room)
         # The locks of a window are released before the next is read: the server has only few thousand locks.
         with tx.begin_nested() as savepoint:
-            found += [made(log.row, log.conversions, row._mapping) for row in tx.execute(newest)]
+            found += [made(log.row, log.conversions, row._mapping) for row in tx.execute(newest).all()]
             savepoint.rollback()
         found.sort(key=lambda row: log.position_of(row, filters), reverse=True)
         del found[paging.limit :]

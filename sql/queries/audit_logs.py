@@ -202,7 +202,6 @@ AUDIT_LOG: Log[AuditRead, AuditFilter] = Log(
     selected=_selected,
     derived={"origin": _ORIGIN},
     conditions={"without": lambda actions: not_(has_value(_AUDIT_LOGS.c.action, actions))},
-    conversions={"ip_address": str},
 )
 COUNTS = Statistics(
     log=AUDIT_LOG,

@@ -182,7 +182,6 @@ SERVER_LOG: Log[ServerLogRead, ServerLogFilter] = Log(
     selected=lambda _: select(*_READ),
     derived={"origin": _ORIGIN},
     conditions={"status": _has_status},
-    conversions={"ip_address": str},
     indexed_alone=frozenset({"endpoint", "log_id", "request_id", "user_id"}),
     people=frozenset({"user_id"}),
     reported_people=frozenset({"actor_id"}),
