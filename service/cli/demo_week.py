@@ -126,18 +126,21 @@ def _execution(
         "source": "demo",
     }
     fails = chance.random() < chapter.failing
-    at = begun
+    at, rows = begun, 0
     yield common | _event("workflow", at, "INFO", "begins", status="running")
     for place, (node_id, usual) in enumerate(plot.nodes):
         took = round(usual * chapter.slower * chance.lognormvariate(0, 0.25))
         at += timedelta(milliseconds=took)
-        ended = {"node_id": node_id, "duration_ms": took, "rows_processed": chance.randrange(500, 5_000)}
+        done = chance.randrange(500, 5_000)
+        rows += done
+        ended = {"node_id": node_id, "duration_ms": took, "rows_processed": done}
         if fails and place == plot.fails_at:
             failure = {"status": "failed", "error_code": chapter.error}
             yield common | ended | _event("node", at, "ERROR", chapter.message, **failure)
             break
         yield common | ended | _event("node", at, "INFO", f"{node_id} is done", status="success")
-    end: dict[str, Any] = {"duration_ms": round((at - begun) / timedelta(milliseconds=1))}
+    took = round((at - begun) / timedelta(milliseconds=1))
+    end: dict[str, Any] = {"duration_ms": took, "rows_processed": rows}
     if fails:
         end |= {"status": "failed", "error_code": chapter.error}
         yield common | end | _event("workflow", at, "ERROR", chapter.message)
