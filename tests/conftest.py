@@ -31,7 +31,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what a run in between leaves out, and begin with the tests that take longest."""
     if not os.environ.get("ANNALS_TEST_ALL"):
-        without = sampling.left_out(items)
+        without = sampling.left_out(items, config.args)
         config.hook.pytest_deselected(items=[item for item in items if item in without])
         items[:] = [item for item in items if item not in without]
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
