@@ -194,7 +194,7 @@ USUAL = (
     _of_tenant("subscription", "/settings/subscription", "", Right.SEE_SUBSCRIPTION),
     Listed("platform-sessions", "/platform/sessions", "/platform/sessions", Right.CREATE_SUBSCRIPTIONS),
     # With the figures of the time before, the activity of tenants, and how jobs are.
-    Listed("platform", "/platform", "/platform", Right.READ_PLATFORM_LOGS, more=10),
+    Listed("platform", "/platform", "/platform", Right.READ_PLATFORM_LOGS, more=5),
     Listed("platform-new", "/platform/new", "/platform/new", Right.CREATE_SUBSCRIPTIONS),
     _of_platform("retention", "/retention"),
     _of_platform("retention-of-one", "/retention", "?subscription={subscription}&level=server"),
@@ -256,7 +256,7 @@ _RARE = (
     _of_tenant("server-without-hits", "/server", "?request_id=none", Right.READ_LOGS),
     *(
         Listed(
-            f"platform-by-{order}", "/platform", f"/platform?sort={order}", Right.READ_PLATFORM_LOGS, more=11
+            f"platform-by-{order}", "/platform", f"/platform?sort={order}", Right.READ_PLATFORM_LOGS, more=5
         )
         for order in TenantOrder
     ),
