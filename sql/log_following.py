@@ -107,6 +107,47 @@ def follow(
     return Followed(found, reached)
 
 
+def latest(
+    tx: Transaction, log: Log[RowT, FilterT], subscription_id: UUID | None, filters: FilterT, *, limit: int
+) -> Followed[RowT]:
+    """Read the last rows that match, at most `limit`; they reach to the last position.
+
+    They are fewer where the last MOST_PLACES places, or MOST_ROWS rows, have no more.
+    """
+    tx.execute(PLAN_ANEW)
+    name = _queued_as(log, filters)
+    end = newest(tx, log, subscription_id, filters)
+    found: list[RowT] = []
+    before = end + 1
+    looked_at = rows_looked_at = 0
+    while len(found) < limit and looked_at < MOST_PLACES and rows_looked_at < MOST_ROWS:
+        room = limit - len(found)
+        places = log_positions.down_to(
+            tx, name, subscription_id, before, limit=min(MOST_PLACES - looked_at, 4 * room)
+        )
+        if not places:
+            break
+        looked_at += len(places)
+        before = places[-1].position
+        for part in _parts([place for place in places if place.log == name], room):
+            query = _query(log, subscription_id, filters, part, Reached(), limit - len(found), is_last=True)
+            if query is not None:
+                found += [row for _, row in _executed(tx, log, query)]
+            rows_looked_at += sum(place.rows for place in part)
+            if len(found) == limit or rows_looked_at >= MOST_ROWS:
+                break
+    return Followed(found[::-1], Reached(end))
+
+
+def rows_after(
+    tx: Transaction, log: Log[Any, FilterT], subscription_id: UUID | None, filters: FilterT, reached: Reached
+) -> int:
+    """Count the rows in the next MOST_PLACES places after a position, whether they match or not."""
+    name = _queued_as(log, filters)
+    places = log_positions.after(tx, name, subscription_id, reached.position, limit=MOST_PLACES)
+    return sum(place.rows for place in places if place.log == name)
+
+
 def _queued_as(log: Log[Any, FilterT], filters: FilterT) -> str:
     name = log.tables(filters)[0].name
     return _QUEUED_AS.get(name, name)
@@ -135,6 +176,26 @@ def _read(
     reached: Reached,
     limit: int,
 ) -> tuple[list[RowT], Reached]:
+    query = _query(log, subscription_id, filters, places, reached, limit)
+    rows = [] if query is None else _executed(tx, log, query)
+    if len(rows) < limit:
+        return [row for _, row in rows], Reached(places[-1].position)
+    position, last = rows[-1]
+    is_entry = log_positions.of_entries(places[0].log)
+    return [row for _, row in rows], Reached(position, None if is_entry else getattr(last, log.row_id))
+
+
+def _query(
+    log: Log[Any, FilterT],
+    subscription_id: UUID | None,
+    filters: FilterT,
+    places: Sequence[LogPlace],
+    reached: Reached,
+    limit: int,
+    *,
+    is_last: bool = False,
+) -> Select[Any] | None:
+    """Select the first rows of places that match, or with `is_last` the last; None if no row can."""
     given = _given(places, reached)
     selections = [
         selection
@@ -142,19 +203,20 @@ def _read(
         if (selection := _selection(log, table, subscription_id, filters, places, given)) is not None
     ]
     if not selections:
-        return [], Reached(places[-1].position)
+        return None
     each = (selections[0] if len(selections) == 1 else union_all(*selections)).subquery("each")
-    query = select(each).order_by(each.c.place, each.c[log.row_id]).limit(limit)
+    order = (each.c.place, each.c[log.row_id])
+    return select(each).order_by(*(column.desc() for column in order) if is_last else order).limit(limit)
+
+
+def _executed(tx: Transaction, log: Log[RowT, Any], query: Select[Any]) -> list[tuple[int, RowT]]:
+    """Read rows, each with its position."""
     rows = []
-    last = Reached(places[-1].position)
     for row in tx.execute(query):
         values = dict(row._mapping)
         position = values.pop("place")
-        rows.append(made(log.row, log.conversions, values))
-        if len(rows) == limit:
-            is_entry = log_positions.of_entries(places[0].log)
-            last = Reached(position, None if is_entry else values[log.row_id])
-    return rows, last
+        rows.append((position, made(log.row, log.conversions, values)))
+    return rows
 
 
 def _given(places: Sequence[LogPlace], reached: Reached) -> Any:

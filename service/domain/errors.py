@@ -23,7 +23,7 @@ AnnalsError
 ├── Locked              CheckedOut
 ├── PreconditionFailed  StaleVersion
 ├── PreconditionMissing IfMatchRequired
-├── TooManyRequests     TooManyFailedLogins, KeyRateExceeded, SubscriptionRateExceeded
+├── TooManyRequests     TooManyFailedLogins, KeyRateExceeded, SubscriptionRateExceeded, TooManyTails
 ├── Unavailable         DatabaseNotReachable, QueryTooLong, RoleMissing, Busy, OutcomeUnknown,
 │                       StoreNotWritable, RefNotMoved
 └── Internal
@@ -731,6 +731,16 @@ class SubscriptionRateExceeded(TooManyRequests):
     """
 
     code = "subscription_rate_exceeded"
+
+
+class TooManyTails(TooManyRequests):
+    """Too many live tails are open
+
+    A browser's session follows at most `ANNALS_TAILS_OF_SESSION` tails at once, and an API process serves at
+    most `ANNALS_TAILS`. Close another tail, or wait until one ends, and open it again.
+    """
+
+    code = "too_many_tails"
 
 
 class Unavailable(AnnalsError):

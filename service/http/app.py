@@ -56,6 +56,7 @@ from service.http.routes import (
 )
 from service.http.served_paths import ServedPaths
 from service.http.server_log.writer import ServerLogWriter
+from service.http.tails import TAIL_THREADS, TailLimits, Tails
 from service.runtime.clock import Clock, system_clock
 from service.runtime.fair_places import FairPlaces
 from service.runtime.fair_threads import FairThreads
@@ -93,9 +94,9 @@ def create_app(
     """
     public_url = settings.reachable_url
     admission = Admission(threads=settings.threads)
-    connections = (
-        admission.all_threads + DIFF_THREADS + STREAMS + 4 + (WRITERS + 2 if committer_socket is None else 0)
-    )
+    connections = admission.all_threads + DIFF_THREADS + TAIL_THREADS + STREAMS + 4
+    if committer_socket is None:
+        connections += WRITERS + 2
     database = Database(database_url, pool_size=connections, statement_seconds=STATEMENT_SECONDS)
     authenticator = Authenticator(
         CredentialReader(database), SessionReader(database), LoginRecorder(database, clock), clock
@@ -140,6 +141,7 @@ def create_app(
         try:
             yield
         finally:
+            await app.state.tails.close()
             await committer.stop()
             await anyio.to_thread.run_sync(server_log.stop)
             app.state.upload_pack.close()
@@ -155,6 +157,7 @@ def create_app(
     app.state.context = context
     app.state.admission = admission
     app.state.health = vitals
+    app.state.tails = Tails(TailLimits.of(settings))
     app.state.authenticator = authenticator
     app.state.refusals = refusals
     # Set by those who add pages for people: see `error_handlers.ErrorPage`.

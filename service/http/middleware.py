@@ -114,6 +114,8 @@ class RequestMiddleware:
                 headers = MutableHeaders(scope=message)
                 # The work is done; a client that reads slowly keeps no place.
                 visit.leave(int(headers.get("content-length", 0)))
+                if "is_live" in scope["state"]:
+                    exchange.seconds = time.perf_counter() - began
                 headers[HEADER] = request_id
                 headers.add_vary_header("Origin")
                 headers.update(await self._cross_origin.headers(request))
@@ -168,7 +170,7 @@ class RequestMiddleware:
             visit.leave()
             if gone is not None:
                 gone.remove_done_callback(give_up)
-            exchange.seconds = time.perf_counter() - began
+            exchange.seconds = exchange.seconds or time.perf_counter() - began
             self._end(request, exchange)
             self._measure(request, exchange)
 

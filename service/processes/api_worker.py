@@ -1,5 +1,7 @@
 """One API process of `annals serve`, which lives as long as its lifeline."""
 
+import socket
+
 import uvicorn
 
 from service.documents.workers import DocumentWorkers
@@ -7,6 +9,7 @@ from service.http.app import create_app
 from service.http.connections.limits import limits_of_this_process
 from service.http.connections.protocols import protocol_class
 from service.http.connections.server import HttpServer
+from service.http.tails import Tails
 from service.processes.children import Setup
 from service.runtime import garbage_collector
 from service.runtime.clock import system_clock
@@ -26,14 +29,20 @@ KEEP_ALIVE_SECONDS = 30
 class _BeatingServer(HttpServer):
     """Beats at each of its ticks, ten times a second, as long as the event loop turns."""
 
-    def __init__(self, config: uvicorn.Config, heartbeat: Heartbeat) -> None:
+    def __init__(self, config: uvicorn.Config, heartbeat: Heartbeat, tails: Tails) -> None:
         super().__init__(config)
         self._heartbeat = heartbeat
+        self._tails = tails
 
     async def on_tick(self, counter: int) -> bool:
         """Beat, and do what uvicorn does at a tick."""
         self._heartbeat.beat()
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the tails, for which the time of grace would pass in vain, and do what the server does."""
+        self._tails.end()
+        await super().shutdown(sockets)
 
 
 def run(setup: Setup) -> None:
@@ -63,7 +72,7 @@ def run(setup: Setup) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = _BeatingServer(config, setup.heartbeat)
+    server = _BeatingServer(config, setup.heartbeat, app.state.tails)
 
     def end() -> None:
         server.should_exit = True

@@ -133,6 +133,17 @@ class Settings(BaseSettings):
     git_timeout: Annotated[int, Field(ge=1)] = Field(
         default=3600, description="seconds after which a clone or fetch is ended"
     )
+    tails: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=20,
+        description="live tails of the execution log that an API process serves at once; "
+        "of one subscription three quarters of them",
+    )
+    tails_of_session: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=3, description="live tails that a session of the pages follows at once by one API process"
+    )
+    tail_seconds: Annotated[int, Field(ge=1, le=43_200)] = Field(
+        default=900, description="seconds after which a live tail ends, until its reader goes on"
+    )
     restore_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         default=30, description="days for which what was deleted can be restored"
     )

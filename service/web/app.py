@@ -12,6 +12,7 @@ from service.web import (
     comparisons,
     data_changes,
     deletions,
+    execution_tail,
     executions,
     history,
     legal_holds,
@@ -43,6 +44,8 @@ ROUTERS = (
     static_files.router,
     sign_in.router,
     overview.router,
+    # Before the pages of executions, whose ids may be any text.
+    execution_tail.router,
     executions.router,
     resources.router,
     check_outs.router,

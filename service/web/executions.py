@@ -43,7 +43,7 @@ def list_executions(view: Figures) -> Response:
     if (short := shortened(view, _PARAMETERS)) is not None:
         return short
     asked = spans.of(view)
-    workflow_id, status = _workflow(view), _status(view)
+    workflow_id, status = workflow_of(view), _status(view)
     if (form := view.asked("format")) in tuple(FileFormat):
         return _file(view, overview.listed(asked.span, workflow_id, status), FileFormat(form))
     found = overview.read_executions(
@@ -97,7 +97,8 @@ def _file(view: View, filters: ExecutionsFilter, form: FileFormat) -> Response:
     return FileWriter(view.request, form).whole(of_access(view), listed)
 
 
-def _workflow(view: View) -> ResourceId | None:
+def workflow_of(view: View) -> ResourceId | None:
+    """Workflow that a page of executions is about; raises Invalid for what is no id."""
     text = view.asked("workflow_id")
     found = None if text is None else ids.parse(text)
     if text is not None and found is None:

@@ -76,6 +76,11 @@ _templates.globals |= {
 }
 
 
+def text(template: str, values: Mapping[str, Any]) -> str:
+    """Render a part of a page."""
+    return _templates.get_template(template).render(values)
+
+
 def page(
     request: Request,
     template: str,
@@ -85,7 +90,7 @@ def page(
     has_secret: bool = False,
 ) -> Response:
     """Render a page; one that shows a secret is not packed, since its size would tell of the secret."""
-    body = _templates.get_template(template).render(values).encode()
+    body = text(template, values).encode()
     headers = dict(HEADERS)
     if len(body) >= _PACKED_FROM and not has_secret and static_files.takes_gzip(request):
         body = gzip.compress(body, 5, mtime=0)

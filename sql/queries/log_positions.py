@@ -50,6 +50,18 @@ def after(
     return [LogPlace(*row) for row in rows]
 
 
+def down_to(
+    tx: Transaction, log: str, subscription_id: UUID | None, position: int, *, limit: int
+) -> list[LogPlace]:
+    """Read the last places before a position, the last first; those of other logs are among them."""
+    table = _table(log)
+    query = _places(log).where(
+        table.c.subscription_id == (subscription_id or NOBODY), table.c.position < position
+    )
+    rows = tx.execute(query.order_by(table.c.position.desc()).limit(limit))
+    return [LogPlace(*row) for row in rows]
+
+
 def newest(tx: Transaction, log: str, subscription_id: UUID | None) -> int:
     """Return the last position; -1 if there is none."""
     size = _TREES.c.size if of_entries(log) else _TREES.c.batches

@@ -18,7 +18,7 @@ from tests.support.web import Browser, Page
 _S = "/s/{subscription_id}"
 # Pages that lead to another, and files.
 LEADING = {
-    *("/", f"{_S}/settings", "/static/{name}"),
+    *("/", f"{_S}/settings", "/static/{name}", f"{_S}/executions/tail/lines"),
     *(f"{RESOURCE_PAGE}/versions/{{ref}}/document.json", f"{RESOURCE_PAGE}/compare/operations.json"),
 }
 
@@ -128,6 +128,7 @@ USUAL = (
         "{base}/executions/{execution}",
         Right.READ_LOGS,
     ),
+    _of_tenant("tail", "/executions/tail", "", Right.READ_LOGS),
     _of_tenant("resources", "/resources"),
     _of_tenant("search", "/resources", "?q=or"),
     _of_tenant("branch", "/resources", "?under={kind_and_id_of_finance_operations}"),
@@ -248,6 +249,9 @@ _RARE = (
     replace(
         _of_tenant("executions-of-nothing", "/executions", "?workflow_id=x", Right.READ_FIGURES), status=422
     ),
+    _of_tenant("tail-of-errors", "/executions/tail", "?level=error", Right.READ_LOGS),
+    _of_tenant("tail-of-one", "/executions/tail", "?workflow_id={id_of_order_etl}", Right.READ_LOGS),
+    replace(_of_tenant("tail-of-nothing", "/executions/tail", "?level=x", Right.READ_LOGS), status=422),
     _of_tenant("audit-narrowed", "/audit", "?action=CREATE&action=UPDATE&reads=1&range=24h", Right.READ_LOGS),
     _of_tenant("audit-without-hits", "/audit", "?request_id=none&since=2026-01-01T00:00:00", Right.READ_LOGS),
     _of_tenant("changes-narrowed", "/changes", "?table_name=workflows&range=24h", Right.READ_LOGS),
