@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import httpx
 
 from tests.support import html
-from tests.support.web import Browser
 
 SECONDS = 20.0
 
@@ -93,14 +92,10 @@ def tail_headers(place: str | None = None) -> dict[str, str]:
 
 
 @contextmanager
-def tail(
-    browser: Browser, path: str, place: str | None = None, transport: httpx.BaseTransport | None = None
-) -> Iterator[TailReader]:
-    """Read a tail with the session of a browser until the block ends."""
+def tail(session: httpx.Client, path: str, place: str | None = None) -> Iterator[TailReader]:
+    """Read a tail with the cookies of a session until the block ends."""
     with (
-        httpx.Client(
-            base_url=browser.http.base_url, cookies=browser.http.cookies, timeout=60, transport=transport
-        ) as client,
+        httpx.Client(base_url=session.base_url, cookies=session.cookies, timeout=60) as client,
         client.stream("GET", path, headers=tail_headers(place)) as response,
     ):
         found = TailReader(response)
