@@ -47,7 +47,7 @@ def stream_of(tenant: Tenant, query: str = "") -> str:
 
 def address_in(page: Any) -> str:
     """Address of the stream that a page follows."""
-    address = page.root.one("ol", id="lines")["hx-sse:connect"]
+    address = page.root.one("ol", id="lines")["data-stream"]
     assert isinstance(address, str)
     return address
 

@@ -78,5 +78,10 @@
     }
     tell();
   });
-  resume.addEventListener("click", () => lines.dispatchEvent(new Event("resume")));
+
+  // Begun here, not by an attribute, which htmx may look for before hx-sse is there.
+  htmx.config.sse = { reconnect: true, pauseOnBackground: true, releaseOn: "immediate" };
+  const connect = () => htmx.ajax("GET", lines.dataset.stream, { source: lines });
+  resume.addEventListener("click", connect);
+  connect();
 })();
