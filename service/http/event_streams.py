@@ -37,7 +37,7 @@ def event(data: str, *, place: str | None = None, name: str | None = None) -> by
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class FollowedTail:
     """The subject of a tail: of which subscription, from which question on, and how it is read.
 
     `place` writes how far a question has come; `is_allowed` raises an error once the reader may not read on.
@@ -61,7 +61,7 @@ class TailAnswer(Response):
         self,
         request: Request,
         tails: Tails,
-        begin: Callable[[], Awaitable[Followed]],
+        begin: Callable[[], Awaitable[FollowedTail]],
         *,
         session: tuple[UUID | None, SubscriptionId],
         headers: Mapping[str, str],
@@ -96,7 +96,7 @@ class _Tail:
     def __init__(
         self,
         tails: Tails,
-        followed: Followed,
+        followed: FollowedTail,
         listener: Listener,
         gone: Future[None] | None,
         send: Send,

@@ -115,6 +115,7 @@ class RequestMiddleware:
                 # The work is done; a client that reads slowly keeps no place.
                 visit.leave(int(headers.get("content-length", 0)))
                 if "is_live" in scope["state"]:
+                    # The end of a tail tells how long its reader stayed.
                     exchange.seconds = time.perf_counter() - began
                 headers[HEADER] = request_id
                 headers.add_vary_header("Origin")

@@ -53,7 +53,7 @@ class TailLimits:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a reader gets next, empty if nothing is new; `after` is the question for what follows."""
+    """A part of a tail, empty if nothing is new; `after` is the question for what follows."""
 
     content: bytes
     after: Hashable

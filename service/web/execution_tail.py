@@ -18,7 +18,7 @@ from service.http import problems
 from service.http.admission import in_thread
 from service.http.audited_operations import audits
 from service.http.auth.access import entered
-from service.http.event_streams import MEDIA_TYPE, REACHED, Followed, TailAnswer, event
+from service.http.event_streams import MEDIA_TYPE, REACHED, FollowedTail, TailAnswer, event
 from service.http.requests import origin_of
 from service.http.tails import Piece, Reading
 from service.usecases import execution_tails, web_sessions
@@ -72,7 +72,7 @@ class _LineAnswer(TailAnswer):
             page.headers.update({"HX-Retarget": "#tail-state", "HX-Reswap": "innerHTML"})
             self._view.refuse(error, page)
 
-    async def _followed(self) -> Followed:
+    async def _followed(self) -> FollowedTail:
         view = self._view
         reached = view.request.headers.get(REACHED) or view.asked("after")
         first = await in_thread(
@@ -84,7 +84,7 @@ class _LineAnswer(TailAnswer):
             self._filters,
             None if reached is None else place_of(reached),
         )
-        return Followed(
+        return FollowedTail(
             subscription_id=view.subscription_id,
             asked=_ShownLines(first, zone_of(view.request).key),
             read=_reading(view.context),

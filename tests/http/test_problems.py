@@ -238,7 +238,7 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
 
 
 # Only a broken or overloaded server answers with these, one with limits, or the refusal of a scheduled job;
-# or the door, which has tests of its own.
+# or the door or a page, which have tests of their own.
 UNPROVOKED = {
     "malformed_request",
     "request_line_too_long",
@@ -247,6 +247,7 @@ UNPROVOKED = {
     "too_many_failed_logins",
     "key_rate_exceeded",
     "subscription_rate_exceeded",
+    "too_many_tails",
     "role_missing",
     "busy",
     "database_unavailable",

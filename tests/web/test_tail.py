@@ -123,7 +123,8 @@ def test_one_workflow_is_followed_alone(tenant: Tenant) -> None:
 
 
 def test_who_comes_back_misses_no_line_and_sees_none_twice(tenant: Tenant) -> None:
-    browser, ended, sent = signed_in(tenant), threading.Event(), []
+    browser, ended = signed_in(tenant), threading.Event()
+    sent: list[str] = []
 
     def keep_sending() -> None:
         while not ended.is_set():
@@ -131,7 +132,7 @@ def test_who_comes_back_misses_no_line_and_sees_none_twice(tenant: Tenant) -> No
             sent.append(f"n{len(sent)}.")
 
     writers = threading.Thread(target=keep_sending)
-    place, seen = None, []
+    seen: list[str] = []
     with tail(browser.http, stream_of(tenant)) as reader:
         place = reader.place
     writers.start()
