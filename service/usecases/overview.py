@@ -35,6 +35,8 @@ MOST_ERRORS: Final = 200
 # States of executions and nodes that have ended, in the order in which a chart stacks them.
 SUCCEEDED: Final = "success"
 ENDED: Final = (SUCCEEDED, "cancelled", "skipped", *FAILURES)
+# A chart of fewer days has shorter buckets, also where these take longer.
+FEW_DAYS: Final = timedelta(days=5)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -55,6 +57,12 @@ class FigureSpan:
         """Return the width of the buckets as a reader asks for it."""
         minutes = self.width // timedelta(minutes=1)
         return f"{minutes // 1_440}d" if minutes % 1_440 == 0 else f"{minutes}m"
+
+    @property
+    def by_days(self) -> "FigureSpan":
+        """Return the time with buckets of a day at least, unless these are too few for a chart."""
+        is_short = self.until - self.since < FEW_DAYS
+        return self if is_short else replace(self, width=max(self.width, timedelta(days=1)))
 
     @property
     def before(self) -> tuple[datetime, datetime]:
@@ -100,11 +108,13 @@ class Totals:
 class ExecutionsFigures:
     """Figures of the executions of workflows, by the events that say how they ended.
 
-    `begins` are the beginnings of all buckets, and `by_time` the figures of each by status. Workflows, nodes
+    `span` is their time, with buckets of a day where executions are too many to be read. `begins` are the
+    beginnings of all buckets, and `by_time` the figures of each by status. Workflows, nodes
     and codes are the first MOST_ROWS of theirs, and `names` those of the workflows by their ids. Percentiles
     are wrong by `percentile_error` of their value at most.
     """
 
+    span: FigureSpan
     begins: Sequence[datetime]
     by_time: Sequence[ExecutionBucket]
     totals: Totals
@@ -277,9 +287,11 @@ def figures_within(
     slowest = asked(replace(whole, execution_type=NODE), "all", *by, "node_id", order="p95")
     failed = replace(whole, status=FAILURES)
     totals = asked(whole, "all", "status")
+    shown = span if totals.figures_from == "rows" else span.by_days
     return ExecutionsFigures(
-        begins=begins_of(span.since, span.until, span.width),
-        by_time=asked(whole, span.bucket, "status").buckets,
+        span=shown,
+        begins=begins_of(shown.since, shown.until, shown.width),
+        by_time=asked(whole, shown.bucket, "status").buckets,
         totals=Totals.of(totals.buckets),
         before=Totals.of(asked(before, "all", "status").buckets),
         workflows=[] if worst is None else worst.buckets,

@@ -6,7 +6,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from service.usecases.execution_logs import ExecutionBucket
-from service.usecases.overview import SUCCEEDED, ExecutionsFigures, FigureSpan
+from service.usecases.overview import SUCCEEDED, ExecutionsFigures
 from service.web import charts, words
 from service.web.charts import Chart, ChartMark, Series, TimeAxis
 
@@ -30,11 +30,9 @@ class ExecutionCharts:
     rows_processed: str
 
 
-def drawn(
-    figures: ExecutionsFigures, span: FigureSpan, zone: ZoneInfo, marks: Sequence[ChartMark]
-) -> ExecutionCharts:
+def drawn(figures: ExecutionsFigures, zone: ZoneInfo, marks: Sequence[ChartMark]) -> ExecutionCharts:
     """Draw the figures of a time."""
-    axis = TimeAxis(begins=figures.begins, width=span.width, zone=zone)
+    axis = TimeAxis(begins=figures.begins, width=figures.span.width, zone=zone)
     found = {(each.time, each.group): each for each in figures.by_time}
 
     def sums(statuses: Sequence[str], value: Callable[[ExecutionBucket], int]) -> list[int]:

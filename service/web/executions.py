@@ -61,6 +61,7 @@ def list_executions(view: Figures) -> Response:
     marks = (
         [] if found.figures is None else [*marks_of(view, found.figures.events), *_first_runs(view, found)]
     )
+    shown = asked.span if found.figures is None else found.figures.span
     pinned = {"since": asked.span.since.isoformat(), "until": asked.span.until.isoformat()}
     answer = view.show(
         "executions.html",
@@ -69,9 +70,9 @@ def list_executions(view: Figures) -> Response:
         found=found,
         drawn=None
         if found.figures is None
-        else execution_charts.drawn(found.figures, asked.span, zone, sorted(marks, key=lambda each: each.at)),
-        call=figures_address(view, asked.span, "status", workflow_id=view.asked("workflow_id")),
-        files=files_of(view, asked.span, **{k: v for k, v in given.items() if k == "workflow_id"}),
+        else execution_charts.drawn(found.figures, zone, sorted(marks, key=lambda each: each.at)),
+        call=figures_address(view, shown, "status", workflow_id=view.asked("workflow_id")),
+        files=files_of(view, shown, **{k: v for k, v in given.items() if k == "workflow_id"}),
         lists=[
             (form.name, f"{view.base}/executions?{urlencode({**given, **pinned, 'format': form.value})}")
             for form in FileFormat

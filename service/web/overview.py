@@ -10,6 +10,7 @@ from service.documents.tabular import FileFormat
 from service.domain import ids
 from service.domain.actions import Action
 from service.domain.callers import Right, SubscriptionState
+from service.domain.errors import Invalid
 from service.http.audited_operations import audits
 from service.http.exports import FileWriter, of_access, statistics
 from service.usecases import execution_logs, overview
@@ -51,9 +52,9 @@ def show_overview(view: Annotated[View, Depends(viewing(Right.SEE_SUBSCRIPTION))
         asked=asked,
         ranges=list(log_times.RANGES),
         found=found,
-        drawn=execution_charts.drawn(found.figures, asked.span, zone, marks_of(view, found.figures.events)),
-        call=figures_address(view, asked.span, "status"),
-        files=files_of(view, asked.span),
+        drawn=execution_charts.drawn(found.figures, zone, marks_of(view, found.figures.events)),
+        call=figures_address(view, found.figures.span, "status"),
+        files=files_of(view, found.figures.span),
         url=view.context.public_url,
         subscription_id=view.subscription_id,
     )
@@ -63,7 +64,11 @@ def show_overview(view: Annotated[View, Depends(viewing(Right.SEE_SUBSCRIPTION))
 def _file(view: View, span: FigureSpan, form: FileFormat) -> Response:
     """Answer with the figures of the charts, of all workflows or of one."""
     filters = overview.executed(span, ids.parse(view.asked("workflow_id") or ""))
-    asked = AskedFigures(bucket=span.bucket, group_by=("status",))
+    buckets = (span.bucket, span.by_days.bucket)
+    bucket = view.asked("bucket") or span.bucket
+    if bucket not in buckets:
+        raise Invalid.of("bucket", f"is one of {', '.join(dict.fromkeys(buckets))}")
+    asked = AskedFigures(bucket=bucket, group_by=("status",))
     found = execution_logs.execution_statistics(
         view.context, view.caller, view.subscription_id, filters, asked
     )
@@ -72,8 +77,9 @@ def _file(view: View, span: FigureSpan, form: FileFormat) -> Response:
 
 
 def files_of(view: View, span: FigureSpan, **kept: str) -> list[tuple[str, str]]:
-    """Return the formats and addresses of the charts' figures as files, of the very time that is shown."""
-    asked = {**kept, "since": span.since.isoformat(), "until": span.until.isoformat()}
+    """Return the formats and addresses of the charts' figures as files, in the buckets that are shown."""
+    ends = {"since": span.since.isoformat(), "until": span.until.isoformat()}
+    asked = {**kept, **ends, "bucket": span.bucket}
     return [(form.name, f"{view.base}?{urlencode(asked | {'format': form.value})}") for form in FileFormat]
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from uuid import UUID
 import orjson
 import pytest
 
+from service.domain.ids import SubscriptionId
+from service.usecases import execution_logs, overview
 from service.usecases.maintenance import execution_figures
 from sql.duration_bins import ERROR
 from sql.log_statistics import Deadline, Grouping
@@ -243,6 +245,20 @@ def test_up_to_so_many_events_of_a_filter_the_rows_are_read(counted: Counted) ->
         [whole] = figures(tx, subscription_id, filters, everything, Deadline(), most_rows=0) or []
         assert found(whole.count) is None
         assert len(found(whole.count - 1) or []) == 2
+
+
+@pytest.mark.parametrize(("days", "hours"), [(30, 24), (7, 24), (2, 1)])
+def test_the_chart_of_very_many_executions_has_days(counted: Counted, days: int, hours: int) -> None:
+    asked = overview.FigureSpan(
+        since=TODAY - timedelta(days=days, hours=7), until=NOW, width=timedelta(hours=min(hours, 1))
+    )
+    subscription_id = SubscriptionId(UUID(counted.tenant.subscription_id))
+    with counted.server.context.database.transaction(subscription_id) as tx:
+        counts = execution_logs.by_days(0)
+        found = overview.figures_within(tx, subscription_id, asked, NOW, Deadline(), counted=counts)
+    assert found.span == replace(asked, width=timedelta(hours=hours))
+    assert sum(each.count for each in found.by_time) == found.totals.ended > 0
+    assert {each.time for each in found.by_time} <= set(found.begins)
 
 
 def test_another_subscription_has_none_of_the_figures(counted: Counted) -> None:
