@@ -23,7 +23,8 @@ AnnalsError
 ├── Locked              CheckedOut
 ├── PreconditionFailed  StaleVersion
 ├── PreconditionMissing IfMatchRequired
-├── TooManyRequests     TooManyFailedLogins, KeyRateExceeded, SubscriptionRateExceeded, TooManyTails
+├── TooManyRequests     TooManyFailedLogins, KeyRateExceeded, SubscriptionRateExceeded
+├── TooManyTails
 ├── Unavailable         DatabaseNotReachable, QueryTooLong, RoleMissing, Busy, OutcomeUnknown,
 │                       StoreNotWritable, RefNotMoved
 └── Internal
@@ -733,7 +734,7 @@ class SubscriptionRateExceeded(TooManyRequests):
     code = "subscription_rate_exceeded"
 
 
-class TooManyTails(TooManyRequests):
+class TooManyTails(AnnalsError):
     """Too many live tails are open
 
     A browser's session follows at most `ANNALS_TAILS_OF_SESSION` tails at once, and an API process serves at
@@ -741,6 +742,10 @@ class TooManyTails(TooManyRequests):
     """
 
     code = "too_many_tails"
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class Unavailable(AnnalsError):

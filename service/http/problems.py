@@ -35,6 +35,7 @@ _STATUS: tuple[tuple[type[AnnalsError], int], ...] = (
     (errors.PreconditionFailed, 412),
     (errors.PreconditionMissing, 428),
     (errors.TooManyRequests, 429),
+    (errors.TooManyTails, 429),
     (errors.Unavailable, 503),
     (errors.Internal, 500),
 )
@@ -128,7 +129,7 @@ def headers_of(error: AnnalsError, challenge: str) -> dict[str, str]:
     headers = {}
     if status == 401:
         headers["WWW-Authenticate"] = challenge
-    if isinstance(error, errors.TooManyRequests):
+    if isinstance(error, errors.TooManyRequests | errors.TooManyTails):
         headers["Retry-After"] = str(error.retry_after)
     if status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)

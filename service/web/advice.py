@@ -49,6 +49,7 @@ _ADVICE: tuple[tuple[type[AnnalsError], str], ...] = (
     (errors.RequestInFlight, "Wait a moment, and look at the page again."),
     (errors.Conflict, "Look at the page again: something changed meanwhile."),
     (errors.TooLarge, "Send less at once, or use the API."),
+    (errors.TooManyTails, "Close another tail, or try again when one has ended."),
     (errors.TooManyRequests, "Wait a moment, and try again."),
     (errors.QueryTooLong, "Ask for a shorter time, or for less at once."),
     (errors.OutcomeUnknown, "Look at the history before you repeat this: it may be done."),
