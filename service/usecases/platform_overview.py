@@ -8,10 +8,12 @@ from uuid import UUID
 
 from service.audit import events
 from service.domain.callers import Caller, Right
+from service.domain.pagination import Page, Paging
+from service.usecases import subscriptions
 from service.usecases.context import Context
 from service.usecases.log_reading import AskedFigures, begins_of, figures_within
 from service.usecases.overview import ENDED, FigureSpan
-from service.usecases.subscriptions import Subscription, shown
+from service.usecases.subscriptions import Subscription
 from sql.database import PLATFORM, Transaction
 from sql.errors import StatementEnded
 from sql.log_statistics import Deadline
@@ -26,8 +28,9 @@ from sql.queries.platform_figures import (
 )
 from sql.queries.repositories import Sizes
 from sql.queries.server_logs import FIGURES, SERVER_LOG, ServerBucket, ServerLogFilter
+from sql.queries.subscription_sizes import SubscriptionSize
 
-__all__ = ["MAX_LOG_ROWS", "TenantActivity", "TenantOrder"]
+__all__ = ["MAX_LOG_ROWS", "TenantOrder"]
 
 # Subscriptions of a list that is not paged.
 MOST_RANKED: Final = 50
@@ -103,7 +106,36 @@ def _figures(tx: Transaction, context: Context, span: FigureSpan) -> PlatformFig
     )
 
 
-def ranked(context: Context, caller: Caller, order: TenantOrder) -> Sequence[Subscription] | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedTenant:
+    """A subscription with its size and activity; a purged one has neither.
+
+    Resources and versions are counted up to MAX_COUNTED + 1, versions and log rows of the last day up to
+    MAX_LOG_ROWS + 1; these are None where counting took too long.
+    """
+
+    subscription_id: UUID
+    name: str
+    created_at: datetime
+    closed_at: datetime | None
+    exported_at: datetime | None
+    repository_bytes: int | None = None
+    live_resources: int | None = None
+    versions: int | None = None
+    versions_of_day: int | None = None
+    log_rows_of_day: int | None = None
+    last_version_at: datetime | None = None
+    last_activity_at: datetime | None = None
+
+
+def tenants(context: Context, caller: Caller, paging: Paging) -> Page[ListedTenant]:
+    """List all subscriptions with size and activity, newest first."""
+    caller.needs(Right.CREATE_SUBSCRIPTIONS)
+    page = subscriptions.subscriptions(context, caller, paging)
+    return Page(_measured(context, caller, page.items), page.next_cursor)
+
+
+def ranked(context: Context, caller: Caller, order: TenantOrder) -> Sequence[ListedTenant] | None:
     """List the first MOST_RANKED subscriptions in an order; None if that takes longer than a page may."""
     caller.needs(Right.CREATE_SUBSCRIPTIONS)
     since = context.clock() - ACTIVITY_SPAN
@@ -113,19 +145,50 @@ def ranked(context: Context, caller: Caller, order: TenantOrder) -> Sequence[Sub
             rows = {row.subscription_id: row for row in tenancy.of_ids(tx, found)}
     except StatementEnded:
         return None
-    return [shown(context, rows[each]) for each in found if each in rows]
+    listed = [subscriptions.shown(context, rows[each]) for each in found if each in rows]
+    return _measured(context, caller, listed)
 
 
-def activity(
-    context: Context, caller: Caller, found: Sequence[Subscription]
-) -> Mapping[UUID, TenantActivity]:
-    """Measure the activity of the subscriptions of a list; those that take too long are left out."""
-    caller.needs(Right.CREATE_SUBSCRIPTIONS)
+def _measured(context: Context, caller: Caller, found: Sequence[Subscription]) -> list[ListedTenant]:
+    sizes, used = subscriptions.sizes(context, caller, found), _activity(context, found)
+    return [_listed(each, sizes.get(each.subscription_id), used.get(each.subscription_id)) for each in found]
+
+
+def _listed(each: Subscription, size: SubscriptionSize | None, used: TenantActivity | None) -> ListedTenant:
+    bare = ListedTenant(
+        subscription_id=each.subscription_id,
+        name=each.name,
+        created_at=each.created_at,
+        closed_at=each.closed_at,
+        exported_at=each.exported_at,
+    )
+    if size is None:
+        return bare
+    measured = replace(
+        bare,
+        repository_bytes=size.repository_bytes,
+        live_resources=size.live_resources,
+        versions=size.versions,
+        last_version_at=size.last_version_at,
+        last_activity_at=size.last_version_at,
+    )
+    if used is None:
+        return measured
+    times = [time for time in (size.last_version_at, used.last_use_at) if time is not None]
+    return replace(
+        measured,
+        versions_of_day=used.versions,
+        log_rows_of_day=used.log_rows,
+        last_activity_at=max(times, default=None),
+    )
+
+
+def _activity(context: Context, found: Sequence[Subscription]) -> Mapping[UUID, TenantActivity]:
+    """Measure the activity of subscriptions; empty where that takes too long."""
     since = context.clock() - ACTIVITY_SPAN
+    ids = [each.subscription_id for each in found]
     try:
         with context.database.transaction(PLATFORM) as tx:
-            return platform_figures.activity(
-                tx, [each.subscription_id for each in found], since=since, deadline=Deadline()
-            )
+            return platform_figures.activity(tx, ids, since=since, deadline=Deadline())
     except StatementEnded:
         return {}

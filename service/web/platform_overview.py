@@ -1,5 +1,6 @@
 """First page of the operator: how the platform is used and answers, what is wrong, and all tenants."""
 
+from functools import partial
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
@@ -10,14 +11,14 @@ from service.domain.actions import Action
 from service.domain.callers import Right
 from service.domain.errors import Invalid
 from service.http.audited_operations import audits
-from service.http.exports import FileWriter, of_caller, statistics
+from service.http.exports import FileWriter, of_caller, statistics, whole
 from service.http.routes.health import health_of
 from service.usecases import platform_overview, server_logs, subscriptions
 from service.usecases.health import Readiness
 from service.usecases.log_reading import AskedFigures
 from service.usecases.maintenance import scheduled_jobs
 from service.usecases.overview import FigureSpan
-from service.usecases.platform_overview import PlatformFigures, TenantOrder
+from service.usecases.platform_overview import ListedTenant, PlatformFigures, TenantOrder
 from service.usecases.server_logs import ServerBucket, ServerLogFilter
 from service.web import charts, request_charts, spans
 from service.web.charts import TimeAxis
@@ -34,6 +35,7 @@ _TIMES: Final = ("range", "since", "until")
 _PARAMETERS: Final = (*_TIMES, "sort")
 
 router = APIRouter(include_in_schema=False)
+SeeingTenants = Annotated[PlatformView, Depends(viewing_platform(Right.CREATE_SUBSCRIPTIONS))]
 SeeingPlatform = Annotated[PlatformView, Depends(viewing_platform(Right.READ_PLATFORM_LOGS))]
 
 
@@ -56,7 +58,7 @@ def show_platform(view: SeeingPlatform, health: Annotated[Readiness, Depends(_re
     ranked = None if order is None else platform_overview.ranked(view.context, view.caller, order)
     listed, cursor = ranked, None
     if listed is None:
-        page = subscriptions.subscriptions(view.context, view.caller, view.paging(SHOWN))
+        page = platform_overview.tenants(view.context, view.caller, view.paging(SHOWN))
         listed, cursor = page.items, page.next_cursor
     return view.show(
         "platform.html",
@@ -75,12 +77,21 @@ def show_platform(view: SeeingPlatform, health: Annotated[Readiness, Depends(_re
         cursor=cursor,
         here=_here(view, *_PARAMETERS),
         without_order=_here(view, *_TIMES),
-        sizes=subscriptions.sizes(view.context, view.caller, listed),
-        activity=platform_overview.activity(view.context, view.caller, listed),
         most=subscriptions.MAX_COUNTED,
         most_active=platform_overview.MAX_LOG_ROWS,
         most_ranked=platform_overview.MOST_RANKED,
     )
+
+
+@router.get(PATH + "/subscriptions")
+@audits(Action.READ, "subscription")
+def list_subscriptions(view: SeeingTenants) -> Response:
+    """Answer with all subscriptions, their sizes and their activity as a file."""
+    form = view.file_format
+    if form is None:
+        return view.lead_to(PATH + "#tenants")
+    read = partial(platform_overview.tenants, view.context, view.caller)
+    return view.file(form, whole("subscription", ListedTenant, {}, read))
 
 
 def _order(view: PlatformView) -> TenantOrder | None:

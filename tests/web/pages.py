@@ -19,6 +19,7 @@ _S = "/s/{subscription_id}"
 # Pages that lead to another, and files.
 LEADING = {
     *("/", f"{_S}/settings", "/static/{name}", f"{_S}/executions/tail/lines"),
+    "/platform/subscriptions",
     *(f"{RESOURCE_PAGE}/versions/{{ref}}/document.json", f"{RESOURCE_PAGE}/compare/operations.json"),
 }
 

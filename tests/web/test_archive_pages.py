@@ -2,15 +2,19 @@
 
 import csv
 import io
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from service.usecases import archives
+from sql.database import PLATFORM
+from sql.queries.archives import page
 from tests.support.api import UNKNOWN, Server, Tenant
 from tests.support.databases import Cluster
-from tests.support.expired_logs import Logs
+from tests.support.expired_logs import Logs, context_with
 from tests.support.serving import serving
 from tests.support.web import Browser, Page
 
@@ -122,3 +126,22 @@ def test_what_is_lost_or_damaged_is_told(browser: Browser, archive: Path) -> Non
 def test_a_server_without_an_archive_says_so(server: Server) -> None:
     page = Browser(server).sign_in(server.operator).see(HERE)
     assert "No archive is set on this server" in page.words
+
+
+def test_an_archive_that_does_not_answer_is_given_up(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "LOOK_SECONDS", 0.3)
+    with logs.server.context.database.transaction(PLATFORM) as tx:
+        rows = page(tx, archives.ArchiveFilter(), before=None, limit=10)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for name, value in (
+            ("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}"),
+            ("AWS_REGION", "eu-1"),
+            ("AWS_ACCESS_KEY_ID", "k"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+        ):
+            monkeypatch.setenv(name, value)
+        context = context_with(logs.server.context, {"archive_url": "s3://bucket/annals"})
+        found = archives.findings(context, rows)
+    assert len(found) == 2
+    unknown = archives.ArchiveFinding(archives.ArchiveState.UNKNOWN, "the archive does not answer")
+    assert set(found.values()) == {unknown}

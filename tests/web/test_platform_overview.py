@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from jobs.runner import Runner
+from service.documents.tabular import unguarded
 from service.usecases.maintenance.table import SCHEDULED_JOBS, ScheduledJob
 from service.usecases.platform_overview import TenantOrder
 from sql import log_statistics
@@ -164,6 +165,35 @@ def test_subscriptions_are_sorted_by_name_size_and_activity(browser: Browser, lo
     assert "Last activity: just now" in row_of(page, gamma)
     assert "Versions in 24 h: 0 " in row_of(page, alpha)
     assert f"{HERE}/{idle.subscription_id}" in page.links
+
+
+def test_the_file_of_subscriptions_says_what_the_list_says(browser: Browser, lone_server: Server) -> None:
+    mark = str(uuid4())[:8]
+    tenant = named(lone_server, f"Kiln {mark}")
+    tenant.save(tenant.workflow(), {"nodes": []})
+    for number in range(26):
+        named(lone_server, f"={number} {mark}")
+    names, page = [], browser.see(HERE)
+    while True:
+        names += listed(page)
+        if not any(each.text == "Older" for each in page.root.all("a")):
+            break
+        page = browser.see(page.link("Older"))
+    address = next(link for link in page.links if link.startswith(f"{HERE}/subscriptions?format=csv"))
+    rows = list(csv.DictReader(io.StringIO(browser.see(address).source)))
+    # A name that a spreadsheet takes for a formula has a quote before it.
+    assert [unguarded(row["name"]) for row in rows] == names
+    row = next(each for each in rows if each["name"] == f"Kiln {mark}")
+    assert row["subscription_id"] == tenant.subscription_id
+    shown = row_of(page, f"Kiln {mark}")
+    assert f"Resources: {row['live_resources']} " in shown
+    assert f"Versions in 24 h: {row['versions_of_day']} " in shown
+    assert f"Log rows in 24 h: {row['log_rows_of_day']} " in shown
+    assert int(row["log_rows_of_day"]) > 0
+    narrow = {"action": "EXPORT", "resource_type": "subscription"}
+    export = next(iter(lone_server.operator.pages("/v1/audit-logs", **narrow)))
+    assert export["new_values"]["rows"] == len(rows)
+    assert browser.get(f"{HERE}/subscriptions").location == f"{HERE}#tenants"
 
 
 def test_an_unknown_order_or_time_is_refused(browser: Browser) -> None:
