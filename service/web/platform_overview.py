@@ -55,6 +55,8 @@ def show_platform(view: SeeingPlatform, health: Annotated[Readiness, Depends(_re
     order = _order(view)
     found = platform_overview.read(view.context, view.caller, asked.span)
     jobs = scheduled_jobs.all_jobs(view.context)
+    overdue = [job for job in jobs if job.is_overdue]
+    told = tuple(f"the job {job.name} is overdue" for job in overdue)
     ranked = None if order is None else platform_overview.ranked(view.context, view.caller, order)
     listed, cursor = ranked, None
     if listed is None:
@@ -68,9 +70,11 @@ def show_platform(view: SeeingPlatform, health: Annotated[Readiness, Depends(_re
         drawn=_drawn(view, asked.span, found.figures),
         files=[(each.name, _address(asked.span, format=each.value)) for each in FileFormat],
         call=_call(asked.span),
-        overdue=[job for job in jobs if job.is_overdue],
+        overdue=overdue,
         failed=[job for job in jobs if job.last_run is not None and job.last_run.state == "failed"],
         health=health,
+        # Those of overdue jobs are told above.
+        warnings=[each for each in health.warnings if not each.startswith(told)],
         order=order,
         is_too_slow=order is not None and ranked is None,
         listed=listed,

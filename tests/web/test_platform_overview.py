@@ -218,6 +218,7 @@ def test_jobs_that_failed_or_are_overdue_are_told(browser: Browser, lone_server:
         late = browser.see(HERE)
     told = next(each for each in late.root.all("div", role="status") if "overdue" in each.text)
     assert "annals doctor" in told.text
+    assert "it should have been done" not in late.words
 
 
 def test_the_health_of_the_parts_is_shown(browser: Browser) -> None:
