@@ -80,6 +80,15 @@ def _save(service: Service, tenant: Tenant, workflow: str) -> None:
     service.call("POST", f"{tenant.path}{workflow}/versions/3/publish", {}, tenant.keys[0])
 
 
+def auditor(service: Service, tenant: Tenant) -> str:
+    """Make a user who may read figures and logs, and return the key."""
+    user = {"username": "auditor", "email": "auditor@example.com", "role": "auditor"}
+    user_id = service.call("POST", f"{tenant.path}/users", user)["user_id"]
+    asked = {"user_id": user_id, "name": "bench"}
+    key: str = service.call("POST", f"{tenant.path}/api-keys", asked)["api_key"]
+    return key
+
+
 def signed_in(connection: HTTPConnection, key: str) -> str:
     """Begin a session; returns its cookie."""
     headers = {"Content-Type": _FORM, "Sec-Fetch-Site": "same-origin"}

@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import event
 
-from bench.browsing import signed_in
+from bench.browsing import auditor, signed_in
 from bench.figures import Demand, Measured
 from bench.load import LoadFailed
 from bench.stage import Stage
@@ -107,22 +107,13 @@ def pages(stage: Stage) -> list[Measured]:
     counted = _counted(stage)
     stage.database.vacuum()
     with closing(HTTPConnection(*stage.service().address, timeout=60)) as connection:
-        headers = {"Cookie": signed_in(connection, _auditor(stage, tenant)), "Accept": "text/html"}
+        headers = {"Cookie": signed_in(connection, auditor(stage.service(), tenant)), "Accept": "text/html"}
         base = f"/s/{tenant.subscription_id}"
         looked = [
             each for page in PAGES for each in _looked_back(stage, tenant, connection, headers, page, base)
         ]
         explored = [_explored(stage, connection, headers, demand, f"{base}/audit") for demand in AUDIT]
     return [counted, *looked, *explored]
-
-
-def _auditor(stage: Stage, tenant: Tenant) -> str:
-    """Make a user who may read figures, and return the key."""
-    user = {"username": "auditor", "email": "auditor@example.com", "role": "auditor"}
-    user_id = stage.service().call("POST", f"{tenant.path}/users", user)["user_id"]
-    asked = {"user_id": user_id, "name": "bench"}
-    key: str = stage.service().call("POST", f"{tenant.path}/api-keys", asked)["api_key"]
-    return key
 
 
 def _subscription(stage: Stage, name: str) -> UUID:

@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import browsing, looking_back
+from bench import browsing, looking_back, tailing
 from bench.command import Benchmark, run
 from bench.stage import Sizes
 
@@ -22,6 +22,7 @@ PAGES = Benchmark(
     groups=(
         (tuple(each.demand for each in browsing.PAGES), browsing.views),
         (looking_back.DEMANDS, looking_back.pages),
+        ((tailing.TAILS,), tailing.saves),
     ),
     sizes=_sizes,
     request="page",
