@@ -129,7 +129,8 @@ def create_app(
         diffs=FairThreads(DIFF_THREADS, each=1),
     )
 
-    sampler = Sampler("api", {"requests": database}, server_log.sample, admission.sample)
+    tails = Tails(TailLimits.of(settings))
+    sampler = Sampler("api", {"requests": database}, server_log.sample, admission.sample, tails.sample)
     vitals = Health(context, database_url, sample=sampler.sample)
 
     @asynccontextmanager
@@ -141,7 +142,7 @@ def create_app(
         try:
             yield
         finally:
-            await app.state.tails.close()
+            await tails.close()
             await committer.stop()
             await anyio.to_thread.run_sync(server_log.stop)
             app.state.upload_pack.close()
@@ -157,7 +158,7 @@ def create_app(
     app.state.context = context
     app.state.admission = admission
     app.state.health = vitals
-    app.state.tails = Tails(TailLimits.of(settings))
+    app.state.tails = tails
     app.state.authenticator = authenticator
     app.state.refusals = refusals
     # Set by those who add pages for people: see `error_handlers.ErrorPage`.

@@ -13,6 +13,7 @@ import structlog
 from service.domain.errors import TooManyTails
 from service.domain.ids import SubscriptionId
 from service.runtime.fair_threads import FairThreads
+from service.runtime.metrics import ADMISSION_HELD
 from service.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -140,6 +141,10 @@ class Tails:
             yield listener
         finally:
             listeners.discard(listener)
+
+    def sample(self) -> None:
+        """Set the gauge; any thread may call this."""
+        ADMISSION_HELD.labels("tail").set(self.count)
 
     def end(self) -> None:
         """End all tails at once, for the process is stopping; their readers go on elsewhere."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from service.domain.ids import mint
 from service.http.tails import Tails
 from tests.support.api import Server, Tenant, ok
 from tests.support.databases import Cluster
@@ -149,6 +150,34 @@ def test_who_comes_back_misses_no_line_and_sees_none_twice(tenant: Tenant) -> No
     seen += reader.words
     assert [re.findall(r"\w+\.", words)[0] for words in seen] == [*sent, "last."]
     assert len(sent) > 20
+
+
+def test_a_line_that_commits_late_comes_once(server: Server, tenant: Tenant) -> None:
+    browser = signed_in(tenant)
+    # Its chunk is there: a transaction that makes one keeps others waiting.
+    send(tenant, "early.")
+    at = server.clock()
+    insert = (
+        "INSERT INTO execution_logs (log_id, created_at, subscription_id, execution_id, execution_type,"
+        " log_level, log_message) VALUES (%s, %s, %s, 'late', 'job', 'INFO', 'late.')"
+    )
+    queue = (
+        "INSERT INTO log_queue (log, subscription_id, first_id, last_id, first_at, last_at, rows)"
+        " VALUES ('execution_logs', %s, %s, %s, %s, %s, 1)"
+    )
+    row_id, of = mint(), tenant.subscription_id
+    with server.database.connection("annals_service", of) as slow, slow.transaction():
+        slow.execute(insert, [row_id, at, of])
+        slow.execute(queue, [of, row_id, row_id, at, at])
+        send(tenant, "quick.")
+        page = browser.see(f"/s/{of}/executions/tail")
+    shown = [item.text for item in page.root.one("ol", id="lines").all("li")]
+    with tail(browser.http, address_in(page)) as reader:
+        reader.wait_for("late.")
+        send(tenant, "last.")
+        reader.wait_for("last.")
+    found = re.findall(r"\w+\.", " ".join([*shown, *reader.words]))
+    assert sorted(found) == ["early.", "last.", "late.", "quick."]
 
 
 def test_lines_that_come_too_fast_are_left_out_and_counted(tenant: Tenant) -> None:
