@@ -8,9 +8,8 @@ import pytest
 
 from sql import log_following
 from sql.log_following import Reached
-from sql.queries.execution_lines import EXECUTION_LINES, MOST_OF_MESSAGE
+from sql.queries.execution_lines import EXECUTION_LINES, MOST_OF_MESSAGE, ExecutionLine
 from sql.queries.execution_logs import ExecutionFilter
-from sql.queries.log_positions import LogPlace
 from tests.support.api import Server, Tenant, ok
 from tests.support.following import sequence
 from tests.support.query_plans import explained, nodes
@@ -55,7 +54,8 @@ def test_they_are_the_end_of_all_rows(
 ) -> None:
     subscription_id = UUID(filled.subscription_id)
     with server.context.database.transaction(subscription_id) as tx:
-        everything, reached = [], Reached()
+        everything: list[ExecutionLine] = []
+        reached = Reached()
         while True:
             found = log_following.follow(tx, EXECUTION_LINES, subscription_id, filters, reached, limit=500)
             everything += found.rows
@@ -80,7 +80,7 @@ def test_rows_after_a_place_are_counted(server: Server, filled: Tenant) -> None:
     assert count == rows > 500
 
 
-def test_they_are_read_by_indexes_alone(server: Server, filled: Tenant) -> None:
+def test_they_are_read_without_the_rest(server: Server, filled: Tenant) -> None:
     subscription_id, database = UUID(filled.subscription_id), server.context.database
     with database.transaction(subscription_id) as tx:
         found, plans = explained(
@@ -97,23 +97,3 @@ def test_they_are_read_by_indexes_alone(server: Server, filled: Tenant) -> None:
     )
     # The rows of the places that hold the last 40 rows, and these places.
     assert read < 800
-
-
-def test_few_matches_are_looked_for_in_so_many_places_and_no_more(
-    server: Server, filled: Tenant, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    subscription_id = UUID(filled.subscription_id)
-    monkeypatch.setattr(log_following, "MOST_PLACES", 10)
-    asked: list[int] = []
-    down_to = log_following.log_positions.down_to
-
-    def counted(*arguments: Any, limit: int) -> list[LogPlace]:
-        asked.append(limit)
-        return down_to(*arguments, limit=limit)
-
-    monkeypatch.setattr(log_following.log_positions, "down_to", counted)
-    with server.context.database.transaction(subscription_id) as tx:
-        found = log_following.latest(
-            tx, EXECUTION_LINES, subscription_id, ExecutionFilter(execution_id="run 0"), limit=40
-        )
-    assert (found.rows, asked) == ([], [10])
