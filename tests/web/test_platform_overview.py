@@ -177,6 +177,8 @@ def test_the_file_of_subscriptions_says_what_the_list_says(browser: Browser, lon
     tenant.save(tenant.workflow(), {"nodes": []})
     for number in range(26):
         named(lone_server, f"={number} {mark}")
+    # Requests are logged a moment after their answer.
+    lone_server.flush_log()
     names, page = [], browser.see(HERE)
     while True:
         names += listed(page)
