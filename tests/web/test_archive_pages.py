@@ -33,9 +33,11 @@ def logs(cluster: Cluster, archive: Path, tmp_path_factory: pytest.TempPathFacto
         logs = Logs(server)
         tenant = Tenant(server)
         logs.rule("server", 10, tenant.subscription_id)
-        logs.add("server_logs", server.clock() - timedelta(days=100), number=3)
-        logs.add("audit_logs", server.clock() - timedelta(days=30), number=2)
-        own = server.clock() - timedelta(days=20)
+        # Rows a second apart lie in one chunk, which spans a day.
+        noon = server.clock().replace(hour=12, minute=0)
+        logs.add("server_logs", noon - timedelta(days=100), number=3)
+        logs.add("audit_logs", noon - timedelta(days=30), number=2)
+        own = noon - timedelta(days=20)
         logs.add("server_logs", own, number=4, subscription_id=tenant.subscription_id)
         # A row of others keeps their chunk.
         logs.add("server_logs", own)
