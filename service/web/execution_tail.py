@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.domain.actions import Action
 from service.domain.callers import Right
-from service.domain.errors import TooManyTails, Unauthenticated
+from service.domain.errors import AnnalsError, Unauthenticated
 from service.domain.ids import SubscriptionId
 from service.http import problems
 from service.http.admission import in_thread
@@ -53,7 +53,7 @@ class _ShownLines:
 
 
 class _LineAnswer(TailAnswer):
-    """Stream of lines; where there is no room for it, the page says so in its place."""
+    """Stream of lines; where it does not begin, the page says why, and stays as it is."""
 
     def __init__(self, view: View, filters: ExecutionFilter) -> None:
         session = (view.caller.session_id, view.subscription_id)
@@ -66,11 +66,19 @@ class _LineAnswer(TailAnswer):
         """Send the lines."""
         try:
             await super().__call__(scope, receive, send)
-        except TooManyTails as error:
-            page = render.page(self._view.request, "tail_refused.html", {"error": error})
-            page.headers.update(problems.headers_of(error, "Bearer"))
-            page.headers.update({"HX-Retarget": "#tail-state", "HX-Reswap": "innerHTML"})
-            self._view.refuse(error, page)
+        except AnnalsError as error:
+            self._view.refuse(error, self._told(error))
+        except Exception as failure:
+            if (known := problems.from_store(failure)) is not None:
+                self._view.request.state.refused_page = self._told(known)
+            raise
+
+    def _told(self, error: AnnalsError) -> Response:
+        page = render.page(self._view.request, "tail_refused.html", {"error": error})
+        page.status_code = problems.status_of(type(error))
+        page.headers.update(problems.headers_of(error, "Bearer"))
+        page.headers.update({"HX-Retarget": "#tail-state", "HX-Reswap": "innerHTML"})
+        return page
 
     async def _followed(self) -> FollowedTail:
         view = self._view

@@ -244,6 +244,10 @@ def test_strangers_and_windows_are_led_to_pages(tenant: Tenant) -> None:
 def test_what_is_no_place_is_refused(tenant: Tenant, after: str) -> None:
     with tail(signed_in(tenant).http, stream_of(tenant), after) as reader:
         assert reader.response.status_code == 422
+        # The page stays, and says why.
+        assert reader.response.headers["hx-retarget"] == "#tail-state"
+        assert "hx-redirect" not in reader.response.headers
+        assert "no place in this log" in reader.response.text
 
 
 def test_a_place_past_the_end_begins_anew(tenant: Tenant) -> None:

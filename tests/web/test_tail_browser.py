@@ -136,6 +136,16 @@ def test_a_tail_ends_after_its_time_and_goes_on_by_a_button(reader: Reader) -> N
     reader.check()
 
 
+def test_a_stream_that_does_not_begin_is_told_and_tried_again(reader: Reader) -> None:
+    reader.context.route("**/tail/lines?**", lambda route: route.abort())
+    reader.go(reader.story.path("{base}/executions/tail"))
+    said(reader.page, "The server did not answer.")
+    assert reader.page.locator("#lines > p").count() == 0
+    reader.context.unroute("**/tail/lines?**")
+    reader.page.get_by_role("button", name="Go on").click()
+    said(reader.page, "Live.")
+
+
 def test_a_fourth_tail_is_refused_in_its_place(reader: Reader) -> None:
     path = reader.story.path("{base}/executions/tail")
     for _ in range(3):
@@ -144,6 +154,11 @@ def test_a_fourth_tail_is_refused_in_its_place(reader: Reader) -> None:
         said(page, "Live.")
     reader.go(path)
     said(reader.page, "You follow 3 tails already")
+    reader.page.get_by_role("button", name="Go on").wait_for()
+    reader.context.pages[1].close()
+    reader.page.wait_for_timeout(500)
+    reader.page.get_by_role("button", name="Go on").click()
+    said(reader.page, "Live.")
     assert reader.page.locator("#lines > li").count() > 0
 
 

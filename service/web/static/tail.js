@@ -63,6 +63,13 @@
     say("The tail has ended after its time.");
     resume.hidden = false;
   });
+  // A tail that does not begin: the answer, if there is one, says why.
+  lines.addEventListener("htmx:response:error", () => { resume.hidden = false; });
+  lines.addEventListener("htmx:error", event => {
+    event.stopPropagation();
+    say("The server did not answer.");
+    resume.hidden = false;
+  });
   // A tail that begins anew goes on where it ended.
   lines.addEventListener("htmx:config:request", event => {
     if (place) event.detail.ctx.request.headers["Last-Event-ID"] = place;
