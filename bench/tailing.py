@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 
 from bench import tenants
 from bench.browsing import auditor, signed_in
-from bench.figures import Demand, Measured
+from bench.figures import Demand, Measured, Traffic
 from bench.load import Chain, LoadFailed
 from bench.service import ROOT, Service
 from bench.stage import Stage
@@ -30,22 +30,30 @@ def saves(stage: Stage) -> list[Measured]:
     service = stage.service()
     among = [(tenant, auditor(service, tenant)) for tenant in (stage.hot(), stage.small())]
 
-    def saved(tails: int) -> tuple[float, int]:
+    def saved(tails: int) -> tuple[Traffic, int]:
         def make(amount: int) -> list[Chain]:
             return list(tenants.saves([stage.hot()], amount, stage.rng))
 
         with _watched(service, among, tails) as watch:
             turn = stage.turn(make, "save", clients=_SAVERS)
-        return turn.p50, watch.lines
+        return turn, watch.lines
 
     for number in range(stage.sizes.pairs):
         alone, _ = saved(0)
         beside, lines = saved(_TAILS_EACH)
         if not lines:
             raise LoadFailed("no line came by any tail")
-        measured.add(beside, alone)
-        measured.notes.append(f"{lines:,} lines came by {_TAILS_EACH * len(among)} tails beside the saves")
-        stage.say(f"tails, pair {number + 1}: p50 {beside:.2f} ms beside tails, {alone:.2f} ms without")
+        measured.add(beside.p50, alone.p50)
+        measured.traffic.append(beside)
+        measured.notes.append(
+            f"{lines:,} lines came by {_TAILS_EACH * len(among)} tails beside the saves; processor ms "
+            f"a save, beside and without: API {beside.cpu_ms['API']:.2f}, {alone.cpu_ms['API']:.2f}, "
+            f"database {beside.cpu_ms['database']:.2f}, {alone.cpu_ms['database']:.2f}; "
+            f"others took {beside.others:.0%} and {alone.others:.0%} of the machine"
+        )
+        stage.say(
+            f"tails, pair {number + 1}: p50 {beside.p50:.2f} ms beside tails, {alone.p50:.2f} ms without"
+        )
     return [measured]
 
 
