@@ -36,12 +36,16 @@ class Worsening(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionCounts:
-    """Counts of the executions of one version; `durations` are those of successful ones by bins."""
+    """Counts of the executions of one version; `durations` are those of successful ones by bins.
+
+    A version that `is_stored` is no mere number that events name.
+    """
 
     version_number: int
     failed: int
     succeeded: int
     durations: Mapping[int, int] = field(default_factory=dict)
+    is_stored: bool = True
 
     @property
     def judged(self) -> int:
@@ -116,7 +120,7 @@ def judge(versions: Sequence[VersionCounts], current: int | None) -> Verdict:
     if best is None:
         return Verdict()
     _, place, worsening = best
-    targets = [each.version_number for each in known[:place] if each.judged >= LEAST]
+    targets = [each.version_number for each in known[:place] if each.judged >= LEAST and each.is_stored]
     return Verdict(
         worse_since=known[place].version_number,
         worse_in=worsening,

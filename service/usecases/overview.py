@@ -150,7 +150,7 @@ def read(context: Parts, caller: Caller, subscription_id: SubscriptionId, span: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownExecutions:
-    """Executions of all workflows, or of one, whose `name` and `health` are known then.
+    """Executions of all workflows, or of one, whose `name` and `health` are known then, and if it `is_live`.
 
     `errors` are the most frequent error codes of versions. A later page of the list has no figures, and the
     list is None for a caller who may not read logs.
@@ -158,6 +158,7 @@ class ShownExecutions:
 
     figures: ExecutionsFigures | None
     name: str | None
+    is_live: bool
     health: ResourceHealth | None
     errors: Mapping[str | None, str]
     page: Page[Execution] | None
@@ -183,9 +184,9 @@ def read_executions(
     is_first = paging.cursor is None
     with context.database.transaction(subscription_id) as tx:
         page, reached = None, None
-        name, health, figures, worst = None, None, None, None
+        workflow, health, figures, worst = None, None, None, None
         if workflow_id is not None:
-            name, health = version_health.within(
+            workflow, health = version_health.within(
                 *(tx, subscription_id, Kind.WORKFLOW, workflow_id),
                 since=span.since,
                 until=span.until,
@@ -212,7 +213,8 @@ def read_executions(
         events.record_reading(tx, caller, subscription_id, LOG, at, filters=asked, rows=rows, after=reached)
     return ShownExecutions(
         figures=figures,
-        name=name,
+        name=None if workflow is None else workflow.name,
+        is_live=workflow is not None and workflow.deleted_at is None,
         health=health,
         errors=_most_frequent([] if worst is None else worst.buckets),
         page=page,

@@ -19,6 +19,7 @@ from sql.log_statistics import Deadline
 from sql.queries import resources
 from sql.queries import version_health as figures
 from sql.queries.executions import ExecutionsFilter
+from sql.queries.resources import ResourceRow
 from sql.queries.version_health import VersionFigures
 
 DEFAULT_TIME: Final = timedelta(days=30)
@@ -30,6 +31,7 @@ _EXECUTED: Final = {Kind.WORKFLOW: "workflow_id", Kind.JOB: "job_id", Kind.JOBPA
 class VersionHealth:
     """Executions of a version; of those that are of no known version, its number is null.
 
+    `git_commit_hash` is null for a number that events name and Annals does not have.
     `failure_rate` is the share of `failures` among those that failed or succeeded. `unended` have not ended.
     Percentiles are of successful ones. `version_from` is `both` if only some name the version themselves.
     """
@@ -52,7 +54,7 @@ class ResourceHealth:
     """Executions that began in a time by version, the newest version first.
 
     `worse_since` is the version since which more fail (`worse_in` is `failures`) or are slow (`duration`).
-    `roll_back_to` is the last one before it that ran. They are null if the executions do not tell.
+    `roll_back_to` is the last one before it that ran and is stored. They are null if executions do not tell.
     """
 
     since: datetime
@@ -97,8 +99,8 @@ def within(
     until: datetime,
     at: datetime,
     deadline: Deadline | None = None,
-) -> tuple[str, ResourceHealth]:
-    """Compute what `read` does, in a transaction that records the reading; with the resource's name."""
+) -> tuple[ResourceRow, ResourceHealth]:
+    """Compute what `read` does, in a transaction that records the reading; with the resource."""
     resource = resources.get(tx, subscription_id, kind, resource_id, at=at)
     if resource is None:
         raise resource_not_found(kind, resource_id)
@@ -110,7 +112,7 @@ def within(
             tx, subscription_id, filters, since=since, until=until, most=MAX_VERSIONS, deadline=deadline
         )
     verdict = version_health.judge(_counts(rows), _current(rows))
-    return resource.name, ResourceHealth(
+    return resource, ResourceHealth(
         since=since,
         until=until,
         worse_since=verdict.worse_since,
@@ -127,6 +129,7 @@ def _counts(rows: Sequence[VersionFigures]) -> list[VersionCounts]:
             failed=row.failed,
             succeeded=row.succeeded,
             durations=row.durations,
+            is_stored=row.git_commit_hash is not None,
         )
         for row in rows
         if row.version_number is not None

@@ -15,7 +15,7 @@ from service.http.exports import FileWriter, of_access, whole
 from service.http.schemas.audit_logs import PostedAuditQuery
 from service.usecases import audit_exploring, audit_logs, resources
 from service.usecases.audit_logs import AuditBucket, AuditEvent, AuditFilter
-from service.usecases.log_exploring import COUNTED, Counted
+from service.usecases.log_exploring import Counted
 from service.web import charts, log_filters, log_times, words
 from service.web.charts import Chart, Series, TimeAxis
 from service.web.cookies import zone_of
@@ -72,7 +72,6 @@ def show_audit_log(view: ReadingLog) -> Response:
         is_first=view.asked("cursor") is None,
         files=log_filters.files(asked, shown),
         pages=_pages(view, found.page),
-        most=COUNTED,
         url=view.context.public_url,
         subscription_id=view.subscription_id,
     )

@@ -119,7 +119,9 @@ def _first_runs(view: View, found: ShownExecutions) -> list[ChartMark]:
     if found.health is None:
         return []
     runs = sorted(
-        ((each.first_begun_at, each.version_number) for each in found.health.versions if each.version_number),
+        (each.first_begun_at, each.version_number)
+        for each in found.health.versions
+        if each.version_number and each.git_commit_hash
     )
     page = f"{view.base}/workflows/{view.asked('workflow_id')}/versions"
     return [

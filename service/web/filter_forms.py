@@ -1,7 +1,7 @@
 """Forms that filter a list by GET; addresses to share lack the empty fields that browsers send, too."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -17,25 +17,25 @@ from service.web.gate import Addressed
 
 QueryT = TypeVar("QueryT", bound=BaseModel)
 _TIMES = frozenset({"since", "until"})
-# Years of times that a page shows: at the ends of the calendar some zones have no such time.
-_FIRST_YEAR, _LAST_YEAR = 1970, 9998
+# Years of times that a page shows; later ones are all the same to the API.
+_FIRST_YEAR, _LAST_YEAR = 1970, 8999
 
 
 def query_of(view: Addressed, names: Collection[str]) -> str:
     """Return the query that holds the given parameters as far as they are set, with its `?`; or nothing."""
-    given = {name: value for name in names if (value := view.asked(name)) is not None}
+    given = {name: to_share(view, name, value) for name in names if (value := view.asked(name)) is not None}
     return f"?{urlencode(given)}" if given else ""
 
 
 def shortened(view: Addressed, names: Collection[str]) -> Response | None:
-    """Lead to the address without empty fields; None if it has none.
+    """Lead to the address to share, without empty fields; None if it is that one.
 
-    A part of a page is answered in place: `pushed` names its short address.
+    A part of a page is answered in place: `pushed` names its address.
     """
     if "hx-request" in view.request.headers:
         return None
-    given = view.request.query_params
-    if not any(name in given and not given[name].strip() for name in names):
+    given = [(name, value) for name, value in view.request.query_params.items() if name in names]
+    if all(is_to_share(view, name, value) for name, value in given):
         return None
     return RedirectResponse(view.request.url.path + query_of(view, names), 303, headers=render.HEADERS)
 
@@ -45,6 +45,22 @@ def pushed(view: Addressed, names: Collection[str], answer: Response) -> Respons
     if "hx-request" in view.request.headers:
         answer.headers["HX-Push-Url"] = view.request.url.path + query_of(view, names)
     return answer
+
+
+def to_share(view: Addressed, name: str, value: str) -> str:
+    """Return the value of a filter for an address: a time that names no zone is another one for others."""
+    if name not in _TIMES or (found := _plain_time(value)) is None:
+        return value
+    try:
+        moment = found.replace(tzinfo=zone_of(view.request)).astimezone(UTC)
+    except OverflowError:
+        return value
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def is_to_share(view: Addressed, name: str, value: str) -> bool:
+    """Tell if an address may have a filter as it is given."""
+    return value.strip() != "" and to_share(view, name, value) == value
 
 
 def filters_of(view: Addressed, model: type[QueryT], names: Collection[str]) -> QueryT:
@@ -104,8 +120,14 @@ def field_time(value: datetime | None, zone: ZoneInfo) -> str:
 
 def zoned(text: str, zone: ZoneInfo) -> str:
     """Give a time without a zone that of the reader; other texts are left to the API's rule."""
+    found = _plain_time(text)
+    return text if found is None else found.replace(tzinfo=zone).isoformat()
+
+
+def _plain_time(text: str) -> datetime | None:
+    """Read a time without a zone; None for any other text."""
     try:
-        found = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text.strip())
     except ValueError:
-        return text
-    return text if found.tzinfo is not None else found.replace(tzinfo=zone).isoformat()
+        return None
+    return found if found.tzinfo is None else None

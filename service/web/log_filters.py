@@ -13,7 +13,7 @@ from service.documents.tabular import FileFormat
 from service.domain.callers import Right
 from service.usecases.log_exploring import AskedRows, LogFilter
 from service.web import log_times, render
-from service.web.filter_forms import validated
+from service.web.filter_forms import is_to_share, to_share, validated
 from service.web.gate import View, viewing
 from service.web.log_times import ShownTime
 
@@ -83,17 +83,21 @@ class Chosen:
 def chosen(view: View, names: Collection[str]) -> Chosen:
     """Read what an address asks for."""
     given = view.request.query_params.multi_items()
-    found = {(name, value.strip()): None for name, value in given if name in names and value.strip()}
+    found = {
+        (name, to_share(view, name, value.strip())): None
+        for name, value in given
+        if name in names and value.strip()
+    }
     has_ends = any(name in ("since", "until") for name, _ in found)
     pairs = tuple(pair for pair in found if not (has_ends and pair[0] == "range"))
     return Chosen(view.request.url.path, pairs)
 
 
 def shortened(view: View, asked: Chosen) -> Response | None:
-    """Lead to the address without empty fields; None if it has none, or is that of a part of a page."""
+    """Lead to the address to share, without empty fields; None if it is that one, or of a part of a page."""
     if "hx-request" in view.request.headers:
         return None
-    if all(value.strip() for _, value in view.request.query_params.multi_items()):
+    if all(is_to_share(view, name, value) for name, value in view.request.query_params.multi_items()):
         return None
     return RedirectResponse(asked.address, 303, headers=render.HEADERS)
 

@@ -12,7 +12,6 @@ from service.http.audited_operations import audits
 from service.http.exports import FileWriter, of_access, whole
 from service.http.schemas.server_logs import PostedServerLogQuery
 from service.usecases import people, request_exploring, server_logs
-from service.usecases.log_exploring import COUNTED
 from service.usecases.server_logs import ServerLogFilter
 from service.web import charts, log_filters, log_times, request_charts
 from service.web.charts import TimeAxis
@@ -61,7 +60,6 @@ def show_server_log(view: ReadingLog) -> Response:
         older=log_filters.older(asked, shown, found.page.next_cursor),
         is_first=view.asked("cursor") is None,
         files=log_filters.files(asked, shown),
-        most=COUNTED,
         names=people.names(view.context, view.subscription_id, (row.user_id for row in found.page.items)),
         subscription_id=view.subscription_id,
     )

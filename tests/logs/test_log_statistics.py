@@ -159,6 +159,7 @@ def test_sums_past_64_bits_are_no_fault_of_the_server(tenant: Tenant) -> None:
         ({"group_by": ""}, "group_by"),
         ({"group_by": ["status", "created_at"]}, "group_by"),
         ({"group_by": ["status", "source", "source"]}, "group_by"),
+        ({"group_by": ["status", "status"]}, "group_by"),
         ({"bucket": "all"}, "since"),
         ({"order": "count"}, "order"),
         ({"limit": "5"}, "limit"),

@@ -177,6 +177,8 @@ def sent(tenant: Tenant, workflow: Json, number: int, days_ago: float, statuses:
 
 def test_a_worse_version_is_told_to_every_role_without_names(tenant: Tenant) -> None:
     workflow = tenant.workflow(name="Order ETL")
+    for number in (2, 3):
+        tenant.save(workflow, {"n": number})
     sent(tenant, workflow, 1, 5, ["success"] * 60 + ["failed"])
     sent(tenant, workflow, 2, 3, ["success"] * 40)
     sent(tenant, workflow, 3, 1, ["success"] * 20 + ["failed"] * 20)
@@ -189,6 +191,18 @@ def test_a_worse_version_is_told_to_every_role_without_names(tenant: Tenant) -> 
     [*_, told] = events(tenant, action="READ", resource_type="execution_log")
     assert told["new_values"]["filters"]["of"] == "health"
     assert told["new_values"]["rows"] == 3
+
+
+def test_a_version_that_is_not_stored_is_no_target(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    tenant.save(workflow, {"n": 2})
+    sent(tenant, workflow, 1, 5, ["success"] * 40)
+    sent(tenant, workflow, 40, 3, ["success"] * 60)
+    sent(tenant, workflow, 41, 1, ["success"] * 20 + ["failed"] * 30)
+    found = ok(tenant.vera.get(f"{tenant.at(workflow)}/health"))
+    assert (found["worse_since"], found["roll_back_to"]) == (41, 1)
+    commits = {each["version_number"]: each["git_commit_hash"] for each in found["versions"]}
+    assert commits == {1: workflow["git_commit_hash"], 40: None, 41: None}
 
 
 def test_what_was_not_executed_has_no_versions(tenant: Tenant, stranger: Tenant) -> None:

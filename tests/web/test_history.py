@@ -116,9 +116,12 @@ def test_filters_narrow_a_history_and_have_a_short_address(tenant: Tenant) -> No
     assert [line.split()[0] for line in lines(page)] == ["v2"]
     assert len(lines(browser.see(at(workflow, tenant), published="false"))) == 2
     assert len(lines(browser.see(at(workflow, tenant), tag="stable"))) == 1
-    assert not lines(browser.see(at(workflow, tenant), until="2001-01-01T00:00"))
+    assert not lines(browser.see(at(workflow, tenant), until="2001-01-01T00:00:00Z"))
     none = browser.see(at(workflow, tenant), tag="no-such")
     assert "No version matches the filter" in none.words
+    # A time of a form is of the reader's zone, and the address says which instant that is.
+    typed = browser.see(at(workflow, tenant), 303, until="2001-01-01T00:00")
+    assert typed.headers["location"].endswith("?until=2001-01-01T00%3A00%3A00Z")
     for wrong in ("since=yesterday", "published=perhaps"):
         assert browser.get(f"{at(workflow, tenant)}?{wrong}").status == 422, wrong
 

@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator
 
 from service.http.schemas.fields import QueryInteger
 from service.http.schemas.filters import FilterQuery
@@ -18,6 +18,13 @@ class StatisticsQuery(FilterQuery):
 
     bucket: Bucket = "1h"
     limit: Annotated[QueryInteger, Field(ge=1, le=1_000)] | None = None
+
+    @field_validator("group_by", check_fields=False)
+    @classmethod
+    def _different(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError("has the same column twice")
+        return names
 
     def split(self) -> tuple[dict[str, Any], AskedFigures]:
         """Return the filters of the log, and what figures are asked for."""
