@@ -1,5 +1,6 @@
 """Followers of a log see each row once, in the order of commits."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
