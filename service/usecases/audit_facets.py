@@ -65,9 +65,13 @@ class CountedValue:
 
 def counted(found: AuditFacets) -> list[CountedValue]:
     """Return the values of all facets, and after those of each the others together, if there are any."""
+    return lines_of({name: getattr(found, name) for name in FACETS})
+
+
+def lines_of(facets: Mapping[str, AuditFacet]) -> list[CountedValue]:
+    """Return the values of facets by their names, and after those of each the others together."""
     lines = []
-    for name in FACETS:
-        facet: AuditFacet = getattr(found, name)
+    for name, facet in facets.items():
         lines += [
             CountedValue(facet=name, value=each.value, name=each.name, count=each.count, other_values=None)
             for each in facet.values

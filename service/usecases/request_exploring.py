@@ -11,6 +11,7 @@ from service.domain.pagination import Page, Paging, time_position
 from service.usecases import log_exploring, people
 from service.usecases.context import Context
 from service.usecases.log_exploring import AskedRows, Counted, WidthFor
+from service.usecases.log_reading import LogFigures
 from service.usecases.server_logs import ServerEvent
 from sql import log_reading, log_statistics
 from sql.log_statistics import Deadline, Grouping
@@ -18,7 +19,9 @@ from sql.log_windows import LogPaging
 from sql.queries.server_logs import FIGURES, SERVER_LOG, ServerBucket, ServerLogFilter
 
 MOST_ROUTES: Final = 15
-_ROUTE: Final = ("http_method", "route")
+# Routes that a file has.
+MOST_IN_FILE: Final = 200
+ROUTE: Final = ("http_method", "route")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,7 @@ def explore(
             )
 
         totals = figures(order=None, limit=1)
-        routes = figures(*_ROUTE, order="p95", limit=MOST_ROUTES)
+        routes = figures(*ROUTE, order="p95", limit=MOST_ROUTES)
         shown = min(len(rows), paging.limit)
         events.record_reading(
             tx, caller, subscription_id, SERVER_LOG.name, at, filters=asked.told, rows=shown, after=reached
@@ -74,3 +77,24 @@ def explore(
     seconds = (asked.until - counted.since).total_seconds()
     total = replace(totals[0], rate=totals[0].count / seconds if seconds > 0 else None) if totals else None
     return ExploredRequests(page=page, counted=counted, total=total, routes=routes)
+
+
+def routes(
+    context: Context, caller: Caller, subscription_id: SubscriptionId, asked: AskedRows[ServerLogFilter]
+) -> LogFigures[ServerBucket]:
+    """Read figures of the MOST_IN_FILE slowest routes, of the rows that `explore` counts.
+
+    Raises QueryTooLong after five seconds.
+    """
+    at = context.clock()
+    grouping = Grouping(width=None, by=ROUTE, order="p95", limit=MOST_IN_FILE)
+    with context.database.transaction(subscription_id) as tx:
+        deadline = Deadline()
+        found = people.resolved(tx, subscription_id, asked.narrowed, SERVER_LOG)
+        newest = log_exploring.newest(tx, SERVER_LOG, subscription_id, found, asked, deadline)
+        rows = log_statistics.statistics(tx, FIGURES, subscription_id, newest, grouping, deadline=deadline)
+        told = {**asked.told, "of": "routes"}
+        events.record_reading(tx, caller, subscription_id, SERVER_LOG.name, at, filters=told, rows=len(rows))
+    seconds = (asked.until - (newest.since or asked.since)).total_seconds()
+    rated = [replace(each, rate=each.count / seconds if seconds > 0 else None) for each in rows]
+    return LogFigures(buckets=rated, spans=[seconds] * len(rated), names={}, filters=newest)

@@ -20,6 +20,8 @@ from sql.queries import retention_policies, tenancy
 from sql.queries.audit_logs import Values
 from sql.queries.retention_policies import PolicyRow, RuleKey
 
+__all__ = ["PolicyRow"]
+
 # Days by subscription and level.
 Rules = Mapping[RuleKey, int | None]
 
@@ -74,6 +76,11 @@ def get(context: Context) -> RetentionPolicies:
     """Read all rules."""
     with context.database.transaction(PLATFORM) as tx:
         return RetentionPolicies(items=_ordered(retention_policies.rules(tx)))
+
+
+def listed(context: Context, _: Paging) -> Page[PolicyRow]:
+    """Read all rules as a list, which has one page."""
+    return Page(get(context).items, None)
 
 
 def replace(

@@ -6,6 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
+from service.documents import tabular
 from service.documents.tabular import FileFormat
 from service.domain.actions import Action
 from service.domain.pagination import Page
@@ -14,8 +15,9 @@ from service.http.audited_operations import audits
 from service.http.exports import FileWriter, of_access, whole
 from service.http.schemas.audit_logs import PostedAuditQuery
 from service.usecases import audit_exploring, audit_logs, resources
+from service.usecases.audit_facets import CountedValue
 from service.usecases.audit_logs import AuditBucket, AuditEvent, AuditFilter
-from service.usecases.log_exploring import Counted
+from service.usecases.log_exploring import AskedRows, Counted
 from service.web import charts, log_filters, log_times, words
 from service.web.charts import Chart, Series, TimeAxis
 from service.web.cookies import zone_of
@@ -49,16 +51,13 @@ def show_audit_log(view: ReadingLog) -> Response:
         return short
     shown = log_times.of(view)
     filters = filter_of(asked)
-    form = view.asked("format")
-    if form in tuple(FileFormat):
+    rows = log_filters.rows_of(asked, shown, filters)
+    if (form := view.asked("format")) in tuple(FileFormat):
+        if log_filters.table_of(view, "facets") is not None:
+            return _facets_file(view, rows, FileFormat(form))
         return _file(view, filters, shown, FileFormat(form))
     found = audit_exploring.explore(
-        view.context,
-        view.caller,
-        view.subscription_id,
-        log_filters.rows_of(asked, shown, filters),
-        view.paging(SHOWN),
-        charts.width_for,
+        view.context, view.caller, view.subscription_id, rows, view.paging(SHOWN), charts.width_for
     )
     answer = view.show(
         "audit.html",
@@ -71,6 +70,7 @@ def show_audit_log(view: ReadingLog) -> Response:
         older=log_filters.older(asked, shown, found.page.next_cursor),
         is_first=view.asked("cursor") is None,
         files=log_filters.files(asked, shown),
+        tables={"facets": log_filters.files(asked, shown, table="facets").items()},
         pages=_pages(view, found.page),
         url=view.context.public_url,
         subscription_id=view.subscription_id,
@@ -92,6 +92,12 @@ def _file(view: View, filters: AuditFilter, shown: ShownTime, form: FileFormat) 
     read = partial(audit_logs.audit_page, view.context, view.caller, view.subscription_id, narrowed)
     listed = whole("audit_log", AuditEvent, narrowed.given(), read)
     return FileWriter(view.request, form).whole(of_access(view), listed)
+
+
+def _facets_file(view: View, rows: AskedRows[AuditFilter], form: FileFormat) -> Response:
+    lines = audit_exploring.facets(view.context, view.caller, view.subscription_id, rows)
+    columns = tabular.columns_of(CountedValue)
+    return FileWriter(view.request, form).figures(of_access(view), "audit_log_facets", columns, lines)
 
 
 def _chart(view: View, counted: Counted[AuditBucket]) -> Chart:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from service.documents.tabular import FileFormat
 from service.domain.callers import Right
+from service.domain.errors import Invalid
 from service.usecases.log_exploring import AskedRows, LogFilter
 from service.web import log_times, render
 from service.web.filter_forms import is_to_share, to_share, validated
@@ -136,9 +137,17 @@ def older(asked: Chosen, shown: ShownTime, cursor: str | None) -> str | None:
     return None if cursor is None else asked.at(**_pinned(asked, shown), cursor=cursor)
 
 
-def files(asked: Chosen, shown: ShownTime) -> dict[str, str]:
+def files(asked: Chosen, shown: ShownTime, **more: str) -> dict[str, str]:
     """Return addresses of all rows as a file, by format; they are of the time that the page shows."""
-    return {form.name: asked.at(**_pinned(asked, shown), format=form) for form in FileFormat}
+    return {form.name: asked.at(**_pinned(asked, shown), **more, format=form) for form in FileFormat}
+
+
+def table_of(view: View, name: str) -> str | None:
+    """Return the table that a file is asked of, None for the list; raises Invalid for one but `name`."""
+    asked = view.asked("table")
+    if asked not in (None, name):
+        raise Invalid.of("table", f"is {name}, or left out for the list")
+    return asked
 
 
 def _pinned(asked: Chosen, shown: ShownTime) -> dict[str, str]:

@@ -11,15 +11,18 @@ from service.domain import ids
 from service.domain.actions import Action
 from service.domain.callers import Right, SubscriptionState
 from service.domain.errors import Invalid
+from service.domain.ids import ResourceId
 from service.http.audited_operations import audits
 from service.http.exports import FileWriter, of_access, statistics
-from service.usecases import execution_logs, overview
+from service.usecases import execution_logs, overview, overview_tables
 from service.usecases.execution_logs import ExecutionBucket
 from service.usecases.log_reading import AskedFigures
 from service.usecases.overview import ENDED, FigureSpan, VersionEvent
-from service.web import execution_charts, log_times, spans
+from service.usecases.overview_tables import OverviewTable
+from service.web import execution_charts, files, log_times, spans
 from service.web.charts import ChartMark
 from service.web.cookies import zone_of
+from service.web.files import FileLinks
 from service.web.filter_forms import pushed, shortened
 from service.web.gate import View, viewing
 
@@ -55,6 +58,7 @@ def show_overview(view: Annotated[View, Depends(viewing(Right.SEE_SUBSCRIPTION))
         drawn=execution_charts.drawn(found.figures, zone, marks_of(view, found.figures.events)),
         call=figures_address(view, found.figures.span, "status"),
         files=files_of(view, found.figures.span),
+        tables=tables_of(view, found.figures.span),
         url=view.context.public_url,
         subscription_id=view.subscription_id,
     )
@@ -62,8 +66,17 @@ def show_overview(view: Annotated[View, Depends(viewing(Right.SEE_SUBSCRIPTION))
 
 
 def _file(view: View, span: FigureSpan, form: FileFormat) -> Response:
-    """Answer with the figures of the charts, of all workflows or of one."""
-    filters = overview.executed(span, ids.parse(view.asked("workflow_id") or ""))
+    """Answer with the figures of the charts or of a table, of all workflows or of one."""
+    writer, found_id = FileWriter(view.request, form), ids.parse(view.asked("workflow_id") or "")
+    workflow_id = None if found_id is None else ResourceId(found_id)
+    if (name := view.asked("table")) is not None:
+        table = _table(name)
+        by, groups = overview_tables.read(
+            view.context, view.caller, view.subscription_id, table, span, workflow_id
+        )
+        noun = f"execution_log_{table}"
+        return statistics(writer, of_access(view), noun, ExecutionBucket, by, groups, is_estimated=True)
+    filters = overview.executed(span, workflow_id)
     buckets = (span.bucket, span.by_days.bucket)
     bucket = view.asked("bucket") or span.bucket
     if bucket not in buckets:
@@ -72,15 +85,33 @@ def _file(view: View, span: FigureSpan, form: FileFormat) -> Response:
     found = execution_logs.execution_statistics(
         view.context, view.caller, view.subscription_id, filters, asked
     )
-    writer, by = FileWriter(view.request, form), asked.group_by
+    by = asked.group_by
     return statistics(writer, of_access(view), "execution_log", ExecutionBucket, by, found, is_estimated=True)
 
 
-def files_of(view: View, span: FigureSpan, **kept: str) -> list[tuple[str, str]]:
+def _table(name: str) -> OverviewTable:
+    try:
+        return OverviewTable(name)
+    except ValueError:
+        raise Invalid.of("table", f"is one of {', '.join(OverviewTable)}") from None
+
+
+def files_of(view: View, span: FigureSpan, **kept: str) -> FileLinks:
     """Return the formats and addresses of the charts' figures as files, in the buckets that are shown."""
-    ends = {"since": span.since.isoformat(), "until": span.until.isoformat()}
-    asked = {**kept, **ends, "bucket": span.bucket}
-    return [(form.name, f"{view.base}?{urlencode(asked | {'format': form.value})}") for form in FileFormat]
+    return files.links(view.base, **kept, **ends_of(span), bucket=span.bucket)
+
+
+def tables_of(view: View, span: FigureSpan, **kept: str) -> dict[str, FileLinks]:
+    """Return the formats and addresses of the tables of a time as files, by their names."""
+    return {
+        table.value: files.links(view.base, **kept, **ends_of(span), table=table.value)
+        for table in OverviewTable
+    }
+
+
+def ends_of(span: FigureSpan) -> dict[str, str]:
+    """Return the very time that is shown, as an address asks for it."""
+    return {"since": span.since.isoformat(), "until": span.until.isoformat()}
 
 
 def marks_of(view: View, happened: Sequence[VersionEvent]) -> list[ChartMark]:

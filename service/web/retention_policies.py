@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Response
@@ -14,11 +15,13 @@ from service.domain.errors import AnnalsError, Fault, Invalid
 from service.domain.retention_levels import DEFAULT_DAYS, PERMANENT, Level
 from service.http.audited_operations import audits
 from service.http.bodies import invalid_body
+from service.http.exports import whole
 from service.http.schemas.retention import NewRetentionPolicies
 from service.usecases import retention_policies
 from service.usecases.maintenance import scheduled_jobs
 from service.usecases.maintenance.retention import NAME as RETENTION
 from service.usecases.retention_policies import NoRule, ShownRule, Term
+from service.web import files
 from service.web.gate import Form
 from service.web.platform_gate import PlatformPosted, PlatformView, posting_platform, viewing_platform
 
@@ -45,8 +48,15 @@ Maintaining = Annotated[PlatformPosted, Depends(posting_platform(Right.MAINTAIN)
 
 
 @router.get(PATH)
+@audits(Action.READ, "retention_policy")
 def show_retention(view: Seeing) -> Response:
-    """Show the rules; an address may name the subscription and the level of a single one to change."""
+    """Show the rules, or with `format` all of them as a file.
+
+    An address may name the subscription and the level of a single one to change.
+    """
+    if (form := view.file_format) is not None:
+        read = partial(retention_policies.listed, view.context)
+        return view.file(form, whole("retention_policy", retention_policies.PolicyRow, {}, read))
     return _rules(view)
 
 
@@ -167,6 +177,7 @@ def _rules(
         present=present,
         said=said,
         written=written,
+        files=files.links(PATH),
         is_archived=view.context.settings.archive_url is not None,
     )
 

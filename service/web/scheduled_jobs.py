@@ -11,11 +11,13 @@ from service.domain import ids
 from service.domain.actions import Action
 from service.domain.callers import Right
 from service.domain.errors import AnnalsError, PlanNotFound, PlanOutdated, QueryTooLong
+from service.domain.job_runs import PlannedPart
 from service.http.audited_operations import audits
 from service.http.exports import whole
 from service.http.schemas.scheduled_jobs import RunQuery, ScheduleUpdate
 from service.usecases.maintenance import job_plans, run_logs, scheduled_jobs
 from service.usecases.maintenance.table import SCHEDULED_JOBS
+from service.web import files
 from service.web.filter_forms import filters_of, query_of
 from service.web.gate import REFUSALS
 from service.web.platform_gate import PlatformPosted, PlatformView, posting_platform, viewing_platform
@@ -41,10 +43,20 @@ def states() -> list[str]:
 
 
 @router.get(PATH)
+@audits(Action.READ, "maintenance_job")
 def list_scheduled_jobs(view: Seeing) -> Response:
-    """Show the jobs, with their schedules, last runs and lags."""
+    """Show the jobs, with their schedules, last runs and lags, or with `format` the same as a file."""
+    if (form := view.file_format) is not None:
+        read = partial(scheduled_jobs.listed, view.context)
+        kind = scheduled_jobs.ScheduledJobStatus
+        return view.file(form, whole("maintenance_job", kind, {"of": "jobs"}, read))
     found = scheduled_jobs.all_jobs(view.context)
-    return view.show("platform_jobs.html", jobs=found, overdue=[each for each in found if each.is_overdue])
+    return view.show(
+        "platform_jobs.html",
+        jobs=found,
+        overdue=[each for each in found if each.is_overdue],
+        files=files.links(PATH),
+    )
 
 
 @router.get(PATH + "/runs/{run_id}")
@@ -61,6 +73,7 @@ def show_run(view: Seeing, run_id: str) -> Response:
         run=run,
         is_known=run.job in SCHEDULED_JOBS,
         plan=plan,
+        files=None if plan is None else files.links(f"{PATH}/{plan.job}/plans/{plan.plan_id}"),
         events=run.events[-EVENTS_SHOWN:],
     )
 
@@ -111,8 +124,14 @@ def try_dry(posted: Maintaining, name: str) -> Response:
 
 
 @router.get(PLAN)
+@audits(Action.READ, "maintenance_job", id_in="name")
 def show_plan(view: Seeing, name: str, plan_id: str) -> Response:
-    """Show a plan, and the form that carries it out."""
+    """Show a plan, and the form that carries it out, or with `format` its parts as a file."""
+    if (form := view.file_format) is not None:
+        of = ids.parse(plan_id)
+        read = partial(job_plans.parts, view.context, view.caller, of, name)
+        narrow = {"of": "plan", "plan_id": of}
+        return view.file(form, whole("maintenance_job", PlannedPart, narrow, read))
     return _plan(view, name, plan_id)
 
 
@@ -179,4 +198,5 @@ def _plan(view: PlatformView, name: str, plan_id: str, problem: AnnalsError | No
         plan=job_plans.get(view.context, view.caller, ids.parse(plan_id), name),
         job=scheduled_jobs.job(view.context, name),
         would_do=now,
+        files=files.links(f"{PATH}/{name}/plans/{plan_id}"),
     )

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Response
 from service.documents.tabular import FileFormat
 from service.domain.actions import Action
 from service.http.audited_operations import audits
-from service.http.exports import FileWriter, of_access, whole
+from service.http.exports import FileWriter, of_access, statistics, whole
 from service.http.schemas.server_logs import PostedServerLogQuery
 from service.usecases import people, request_exploring, server_logs
-from service.usecases.server_logs import ServerLogFilter
+from service.usecases.server_logs import ServerBucket, ServerLogFilter
 from service.web import charts, log_filters, log_times, request_charts
 from service.web.charts import TimeAxis
 from service.web.cookies import zone_of
@@ -39,10 +39,15 @@ def show_server_log(view: ReadingLog) -> Response:
     filters = ServerLogFilter(**log_filters.checked(asked, PostedServerLogQuery, _FILTERS).model_dump())
     rows = log_filters.rows_of(asked, shown, filters)
     if (form := view.asked("format")) in tuple(FileFormat):
+        writer = FileWriter(view.request, FileFormat(form))
+        if log_filters.table_of(view, "routes") is not None:
+            routes = request_exploring.routes(view.context, view.caller, view.subscription_id, rows)
+            by = request_exploring.ROUTE
+            return statistics(writer, of_access(view), "server_log_routes", ServerBucket, by, routes)
         narrowed = replace(filters, since=shown.since, until=shown.until)
         read = partial(server_logs.server_page, view.context, view.caller, view.subscription_id, narrowed)
         listed = whole("server_log", server_logs.ServerEvent, narrowed.given(), read)
-        return FileWriter(view.request, FileFormat(form)).whole(of_access(view), listed)
+        return writer.whole(of_access(view), listed)
     found = request_exploring.explore(
         view.context, view.caller, view.subscription_id, rows, view.paging(SHOWN), charts.width_for
     )
@@ -60,6 +65,7 @@ def show_server_log(view: ReadingLog) -> Response:
         older=log_filters.older(asked, shown, found.page.next_cursor),
         is_first=view.asked("cursor") is None,
         files=log_filters.files(asked, shown),
+        tables={"routes": log_filters.files(asked, shown, table="routes").items()},
         names=people.names(view.context, view.subscription_id, (row.user_id for row in found.page.items)),
         subscription_id=view.subscription_id,
     )

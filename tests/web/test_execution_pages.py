@@ -151,7 +151,7 @@ def test_the_list_and_the_figures_are_files_too(shared: Tenant, ran: Json) -> No
     browser = Browser(shared.server).sign_in(shared.aud)
     address = f"/s/{shared.subscription_id}/executions?workflow_id={ran['resource_id']}&status=failed"
     page = browser.see(address)
-    files = [each for each in page.links if each.endswith("format=csv")]
+    files = [each for each in page.links if each.endswith("format=csv") and "table=" not in each]
     of_list = next(each for each in files if "/executions?" in each)
     of_figures = next(each for each in files if "/executions?" not in each)
     whole, figures = (
@@ -163,3 +163,32 @@ def test_the_list_and_the_figures_are_files_too(shared: Tenant, ran: Json) -> No
     viewer = Browser(shared.server).sign_in(shared.vera)
     viewer.see(of_list, 403)
     viewer.see(of_figures)
+
+
+def test_the_tables_of_a_workflow_and_of_one_execution_are_files_too(shared: Tenant, ran: Json) -> None:
+    page = page_of(shared, "aud", f"?workflow_id={ran['resource_id']}")
+    by_version = filed(shared, page, "versions")
+    shown = [[row[0].replace("not known", "v"), row[2]] for row in rows(page, "By version")]
+    assert [[f"v{each['version_number']}", each["executions"]] for each in by_version] == shown
+    nodes = filed(shared, page, "nodes")
+    assert [each["node_id"] for each in nodes] == [row[0] for row in rows(page, "Slowest nodes")]
+    one = page_of(shared, "aud", f"/{quote(ODD, safe='')}")
+    assert [each["node_id"] for each in filed(shared, one, "nodes")] == [row[0] for row in rows(one, "Nodes")]
+    log = [each["log_message"] for each in filed(shared, one, "log")]
+    assert len(log) == len(one.root.all("ol")[-1].all("li"))
+    assert "said 0" in log
+    for rest in ("?format=csv&table=versions", "?format=csv&table=x", "/run 1?format=csv&table=x"):
+        page_of(shared, "aud", rest, 422)
+    viewer = Browser(shared.server).sign_in(shared.vera)
+    viewer.see(file_of(one, "log"), 403)
+    viewer.see(file_of(page, "versions"))
+
+
+def file_of(page: Page, table: str) -> str:
+    return next(each for each in page.links if f"table={table}&format=csv" in each)
+
+
+def filed(tenant: Tenant, page: Page, table: str) -> list[dict[str, str]]:
+    """Rows of a table of a page as its file has them."""
+    browser = Browser(tenant.server).sign_in(tenant.aud)
+    return list(csv.DictReader(io.StringIO(browser.see(file_of(page, table)).source)))

@@ -257,6 +257,29 @@ def test_a_plan_that_does_not_fit_any_more_is_told_in_place(
     assert len(runs(lone_server, "upkeep")) == before
 
 
+def test_the_jobs_and_the_parts_of_a_plan_are_files_too(
+    browser: Browser, lone_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = browser.see(JOBS)
+    assert [each["name"] for each in filed(browser, page)] == list(SCHEDULED_JOBS)
+    parts = [replace(of_server_log(n), what=f"of {n:03}") for n in range(120)]
+    with planned(monkeypatch, *parts):
+        page = browser.send(browser.see(f"{JOBS}/upkeep").form("/dry-run"))
+        assert [each["what"] for each in filed(browser, page)] == [each.what for each in reversed(parts)]
+        asked = browser.send(page.form("/run"))
+        assert filed(browser, asked) == filed(browser, page)
+        begun(lone_server)
+    events = lone_server.operator.pages("/v1/audit-logs", action="EXPORT", resource_type="maintenance_job")
+    assert next(iter(events))["new_values"]["rows"] == 120
+    assert browser.get(f"{JOBS}/retention/plans/{UNKNOWN}?format=csv").status == 404
+
+
+def filed(browser: Browser, page: Page) -> list[dict[str, str]]:
+    """Rows of the file that a page leads to."""
+    (link,) = (each for each in page.links if each.endswith("format=csv"))
+    return list(csv.DictReader(io.StringIO(browser.see(link).source)))
+
+
 def test_a_job_that_deletes_nothing_has_no_dry_run(browser: Browser) -> None:
     page = browser.see(f"{JOBS}/reconcile")
     assert [each for each in page.forms if each.action.endswith("/dry-run")] == []

@@ -233,3 +233,29 @@ def test_editors_and_strangers_see_no_log(filled: Tenant, tenant: Tenant) -> Non
         assert ben.get(f"{base(filled)}/{page}?format=csv").status == 403
         assert other.get(f"{base(filled)}/{page}?format=csv").status == 404
     assert "Audit log" not in ben.see(f"{base(filled)}/resources").words
+
+
+def test_facets_and_routes_are_files_too(filled: Tenant, reader: Browser) -> None:
+    page = reader.see(f"{base(filled)}/audit", action="REJECT")
+    found = table_of(page, reader, "facets")
+    shown = facets(page)
+    for name, title in (("action", "Actions"), ("status", "Outcomes"), ("resource_type", "On")):
+        counted = {each["value"]: int(each["count"]) for each in found if each["facet"] == name}
+        said = {"refused" if value == "unauthorized" else value: n for value, n in counted.items()}
+        assert {value: f"{number:,}" for value, number in said.items()} == shown[title]
+    page = reader.see(f"{base(filled)}/server", source="shop")
+    routes = table_of(page, reader, "routes")
+    assert [(each["http_method"], each["route"], each["count"]) for each in routes] == [
+        ("GET", "/orders/{id}", "30")
+    ]
+    for name in ("audit", "server"):
+        assert reader.get(f"{base(filled)}/{name}?format=csv&table=x").status == 422
+    read = filled.aud.pages(f"{filled.path}/audit-logs", action="READ", user_id=filled.aud.user_id)
+    told = [each["new_values"]["filters"] for each in read if each["new_values"]]
+    assert {"facets", "routes"} <= {each.get("of") for each in told}
+
+
+def table_of(page: Page, reader: Browser, name: str) -> list[dict[str, str]]:
+    """Rows of a table of a page, as its file has them."""
+    (link,) = (each for each in page.links if f"table={name}&format=csv" in each)
+    return list(csv.DictReader(io.StringIO(reader.see(link).source)))

@@ -1,5 +1,7 @@
 """The overview: its figures are the API's, editors see no names, and readings are recorded once."""
 
+import csv
+import io
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
@@ -206,3 +208,29 @@ def test_a_time_that_takes_too_long_is_told_to_be_shorter(
         page = browser.see(address, 503)
         connection.rollback()
     assert "shorter time" in page.words
+
+
+def test_its_tables_are_files_too_whose_readings_are_recorded(shared: Tenant, ran: Json) -> None:
+    page = overview(shared, "vera")
+    browser = Browser(shared.server).sign_in(shared.vera)
+    files = {
+        name: list(csv.DictReader(io.StringIO(browser.see(link).source)))
+        for name in ("workflows", "nodes", "codes")
+        for link in page.links
+        if f"table={name}&format=csv" in link
+    }
+    shown = rows(page, "Workflows that fail most")
+    failing = [each for each in files["workflows"] if each["failed"] != "0"]
+    assert [[each["workflow_id_name"], each["count"]] for each in failing] == [row[:2] for row in shown]
+    nodes = rows(page, "Slowest nodes")
+    assert [[each["node_id"], each["count"]] for each in files["nodes"]] == [
+        [row[0].removesuffix(each["workflow_id_name"]).strip(), row[1]]
+        for row, each in zip(nodes, files["nodes"], strict=True)
+    ]
+    assert [[each["error_code"], each["count"]] for each in files["codes"]] == [
+        [row[0], row[2]] for row in rows(page, "Why they failed")
+    ]
+    read = shared.aud.pages(f"{shared.path}/audit-logs", action="READ", user_id=shared.vera.user_id)
+    orders = [each["new_values"]["filters"].get("order") for each in read]
+    assert {"failed", "p95", "count"} <= set(orders)
+    browser.see(f"/s/{shared.subscription_id}?format=csv&table=none", 422)

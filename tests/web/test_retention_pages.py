@@ -1,5 +1,7 @@
 """The operator's pages of retention: rules of all levels, those of single subscriptions, and the dry run."""
 
+import csv
+import io
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -205,3 +207,15 @@ def test_a_dry_run_leads_to_its_plan_which_deletes_what_it_says(
     assert "succeeded" in page.words
     assert "Rows 4" in page.words
     assert logs.count("server_logs", request_id="r") == 2
+
+
+def test_all_rules_are_a_file_of_the_page_and_of_the_api(browser: Browser, lone_server: Server) -> None:
+    listed = [(each["level"], each["keep_days"]) for each in ok(lone_server.operator.get(RULES))["items"]]
+    page = browser.see(HERE)
+    (link,) = (each for each in page.links if each.endswith("format=csv"))
+    answers = (browser.see(link).source, lone_server.operator.get(RULES, params={"format": "csv"}).text)
+    for text in answers:
+        rows = csv.DictReader(io.StringIO(text))
+        assert [(each["level"], int(each["keep_days"] or 0) or None) for each in rows] == listed
+    events = lone_server.operator.pages("/v1/audit-logs", action="EXPORT", resource_type="retention_policy")
+    assert [each["new_values"]["rows"] for each in events][:2] == [len(listed)] * 2

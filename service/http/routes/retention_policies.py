@@ -1,5 +1,6 @@
 """Retention policies: for how long logs are kept."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -8,6 +9,7 @@ from service.domain.actions import Action
 from service.http.audited_operations import audits
 from service.http.auth.access import Maintaining
 from service.http.bodies import body_of
+from service.http.exports import FILES, ListFile, of_caller, whole
 from service.http.requests import context_of
 from service.http.responses import answer
 from service.http.schemas.retention import NewRetentionPolicies
@@ -16,9 +18,13 @@ from service.usecases import retention_policies
 router = APIRouter(prefix="/v1/retention-policies", tags=["maintenance"])
 
 
-@router.get("", response_model=retention_policies.RetentionPolicies)
-def get_retention_policies(request: Request, _: Maintaining) -> Response:
+@router.get("", response_model=retention_policies.RetentionPolicies, responses=FILES)
+def get_retention_policies(request: Request, caller: Maintaining, file: ListFile) -> Response:
     """Show for how long each level is kept (operator)."""
+    if file is not None:
+        read = partial(retention_policies.listed, context_of(request))
+        listed = whole("retention_policy", retention_policies.PolicyRow, {}, read)
+        return file.whole(of_caller(request, caller), listed)
     return answer(retention_policies.get(context_of(request)))
 
 

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from service.domain import ids
 from service.domain.actions import Action
 from service.domain.errors import JobNotFound, NoPlan, PlanNotFound, PlanOutdated, RunNotFound
-from service.domain.pagination import Page, Paging
+from service.domain.pagination import Paging
 from service.http.audited_operations import audits
 from service.http.auth.access import Maintaining
 from service.http.bodies import body_of
@@ -28,10 +28,7 @@ router = APIRouter(prefix="/v1/maintenance", tags=["maintenance"])
 @router.get("/jobs", response_model=page_of(scheduled_jobs.ScheduledJobStatus), responses=FILES)
 def list_scheduled_jobs(request: Request, caller: Maintaining, file: ListFile) -> Response:
     """List the scheduled jobs, each with its schedule, last run and lag (operator)."""
-
-    def read(_: Paging) -> Page[scheduled_jobs.ScheduledJobStatus]:
-        return Page(scheduled_jobs.all_jobs(context_of(request)), None)
-
+    read = partial(scheduled_jobs.listed, context_of(request))
     listed = whole("maintenance_job", scheduled_jobs.ScheduledJobStatus, {"of": "jobs"}, read)
     return list_answer(request, file, of_caller(request, caller), listed, Paging())
 

@@ -11,10 +11,12 @@ from pydantic import TypeAdapter
 from service.domain.callers import Caller, Right
 from service.domain.errors import PlanNotFound
 from service.domain.job_runs import Blocked, PlannedPart
+from service.domain.pagination import Page, Paging
 from service.usecases.context import Context
 from service.usecases.maintenance.scheduled_jobs import PLAN_LIFETIME, Run
 from sql.database import PLATFORM, Transaction
 from sql.queries import legal_holds, scheduled_jobs, tenancy
+from sql.queries.scheduled_jobs import PlanRow
 
 # Parts and holds of a plan that a page shows; the API has all.
 MOST_PARTS: Final = 100
@@ -68,9 +70,7 @@ def get(context: Context, caller: Caller, plan_id: UUID | None, job: str | None 
     """Read a plan, of `job` if that is given; raises PlanNotFound."""
     caller.needs(Right.MAINTAIN)
     with context.database.transaction(PLATFORM) as tx:
-        row = None if plan_id is None else scheduled_jobs.plan(tx, plan_id)
-        if row is None or (job is not None and row.job != job):
-            raise PlanNotFound("There is no such plan.")
+        row = _found(tx, plan_id, job)
         ends_at = row.planned_at + PLAN_LIFETIME
         return KeptPlan(
             plan_id=row.plan_id,
@@ -83,6 +83,25 @@ def get(context: Context, caller: Caller, plan_id: UUID | None, job: str | None 
         )
 
 
+def parts(context: Context, caller: Caller, plan_id: UUID | None, job: str, _: Paging) -> Page[PlannedPart]:
+    """Read all parts of a plan, the largest first, as a list, which has one page; raises PlanNotFound."""
+    caller.needs(Right.MAINTAIN)
+    with context.database.transaction(PLATFORM) as tx:
+        row = _found(tx, plan_id, job)
+    return Page(_largest(_CONTENT.validate_python(row.content)), None)
+
+
+def _found(tx: Transaction, plan_id: UUID | None, job: str | None) -> PlanRow:
+    row = None if plan_id is None else scheduled_jobs.plan(tx, plan_id)
+    if row is None or (job is not None and row.job != job):
+        raise PlanNotFound("There is no such plan.")
+    return row
+
+
+def _largest(content: _Content) -> list[PlannedPart]:
+    return sorted(content.parts, key=lambda part: -part.rows)
+
+
 def shown(context: Context, content: Mapping[str, Any]) -> ShownPlan:
     """Make the content of a plan ready for a reader."""
     with context.database.transaction(PLATFORM) as tx:
@@ -91,7 +110,7 @@ def shown(context: Context, content: Mapping[str, Any]) -> ShownPlan:
 
 def _shown(tx: Transaction, content: Mapping[str, Any]) -> ShownPlan:
     whole = _CONTENT.validate_python(content)
-    parts = sorted(whole.parts, key=lambda part: -part.rows)
+    parts = _largest(whole)
     blocked = sorted(whole.blocked, key=lambda each: -each.rows)
     holds = legal_holds.subscriptions_of(tx, {each.hold_id for each in blocked[:MOST_PARTS]})
     of = {part.subscription_id for part in parts[:MOST_PARTS] if part.subscription_id is not None}

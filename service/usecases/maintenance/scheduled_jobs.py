@@ -112,6 +112,11 @@ def all_jobs(context: Parts, names: Collection[str] = SCHEDULED_JOBS) -> list[Sc
     ]
 
 
+def listed(context: Parts, _: Paging) -> Page[ScheduledJobStatus]:
+    """Read the statuses of all scheduled jobs as a list, which has one page."""
+    return Page(all_jobs(context), None)
+
+
 def job(context: Parts, name: str) -> ScheduledJobStatus:
     """Status of one scheduled job; raises JobNotFound."""
     check_known(name)
