@@ -14,7 +14,7 @@ from gitstore.errors import GitStoreError
 from service.archive.errors import ArchiveError
 from service.audit import events
 from service.audit.events import MAX_TEXT_BYTES
-from service.domain.errors import AnnalsError
+from service.domain.errors import AnnalsError, PlanOutdated
 from service.domain.ids import mint
 from service.domain.job_runs import Counts, JobRun
 from service.masking.truncation import bounded_text
@@ -31,6 +31,12 @@ log = structlog.get_logger(__name__)
 
 # These errors say what to do. Any other is a fault of the program, logged with its traceback.
 _EXPECTED = (AnnalsError, ArchiveError, DatabaseError, GitStoreError, OSError)
+# How the execution log calls the states of runs that ended.
+_STATUSES = {
+    scheduled_jobs.SUCCEEDED: "success",
+    scheduled_jobs.FAILED: "failed",
+    scheduled_jobs.MISSED: "skipped",
+}
 
 
 def process_name() -> str:
@@ -139,8 +145,13 @@ class Runner:
     def _carry_out(self, row: RunRow) -> None:
         counts: Counts | None = None
         error: str | None = None
+        failed = scheduled_jobs.FAILED
         try:
             counts = self._table[row.job].run(self._context, self._handed(row))
+        except PlanOutdated as failure:
+            # Another run did it meanwhile, or rules changed: the job itself is well.
+            error, failed = bounded_text(str(failure), MAX_TEXT_BYTES), scheduled_jobs.MISSED
+            log.warning("a plan did not fit any more", job=row.job, run_id=str(row.run_id))
         except _EXPECTED as failure:
             error = bounded_text(f"{type(failure).__name__}: {failure}", MAX_TEXT_BYTES)
             log.warning("a job failed", job=row.job, run_id=str(row.run_id), error=error)
@@ -148,12 +159,12 @@ class Runner:
             error = bounded_text(f"{type(failure).__name__}: {failure}", MAX_TEXT_BYTES)
             log.exception("a job failed", job=row.job, run_id=str(row.run_id))
         at = self._context.clock()
-        state = scheduled_jobs.SUCCEEDED if error is None else scheduled_jobs.FAILED
+        state = scheduled_jobs.SUCCEEDED if error is None else failed
         kept = None if counts is None else events.plain(dict(counts))
         with self._context.database.transaction(PLATFORM) as tx:
             if scheduled_jobs.end_run(tx, row.run_id, state=state, at=at, counts=kept, error=error):
-                message = "ended" if error is None else f"failed: {error}"
-                self._say(tx, row, message, kept, ended_at=at, failed=error is not None)
+                message = "ended" if error is None else f"{state}: {error}"
+                self._say(tx, row, message, kept, ended_at=at, status=_STATUSES[state])
 
     def _handed(self, row: RunRow) -> JobRun:
         at = row.started_at or self._context.clock()
@@ -186,7 +197,7 @@ class Runner:
         details: Mapping[str, Any] | None = None,
         *,
         ended_at: datetime | None = None,
-        failed: bool = False,
+        status: str = "running",
     ) -> None:
         """Write an entry of the run's log to the execution log of the platform."""
         took = None if ended_at is None or row.started_at is None else ended_at - row.started_at
@@ -202,14 +213,14 @@ class Runner:
             job_id=None,
             jobpackage_id=None,
             node_id=row.job,
-            log_level="ERROR" if failed else "INFO",
+            log_level="ERROR" if status == "failed" else "INFO",
             log_message=bounded_text(f"{row.job}: {message}", MAX_TEXT_BYTES),
             log_details=events.state(None if details is None else events.plain(dict(details))),
             duration_ms=None if took is None else int(took.total_seconds() * 1000),
             rows_processed=rows if isinstance(rows, int) else None,
             memory_used_mb=None,
             cpu_percent=None,
-            status="running" if ended_at is None else "failed" if failed else "success",
+            status=status,
             error_code=None,
             error_details=None,
             triggered_by=None,

@@ -525,8 +525,9 @@ class PlanOutdated(Conflict):
     """The plan does not fit any more
 
     Rows, policies or legal holds have changed since the plan was made, so that a run would not delete what
-    the plan lists; or the plan is more than 24 hours old. `plan` is what a run would delete now. Nothing was
-    done: make a new plan with `dry_run`.
+    the plan lists; or the plan is more than 24 hours old; or a run by it was asked for already, or another
+    run of the job waits or is at work. `plan` is what a run would delete now. Nothing was done: make a new
+    plan with `dry_run`.
     """
 
     code = "plan_outdated"

@@ -81,7 +81,8 @@ _DETAILS: dict[type[AnnalsError], str] = {
     errors.IfMatchRequired: "The form does not tell which version it is based on.",
     errors.PlanOutdated: (
         "A run by this plan would do something else than the plan says: rows, rules or legal holds have "
-        "changed, or the plan is older than 24 hours. Nothing was deleted."
+        "changed, the plan is older than 24 hours or was run already, or another run is under way. "
+        "Nothing was deleted."
     ),
     errors.OutcomeUnknown: "It is not known whether the change was stored.",
     errors.RequestInFlight: "The same form is being carried out already.",

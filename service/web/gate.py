@@ -48,6 +48,8 @@ from service.web.cookies import is_over_tls, session_cookie
 # A field of 60 KiB of text and one of 10,000 characters, each byte of which a form may write as three.
 MAX_FORM_BYTES = 320 * 1024
 FORM = "application/x-www-form-urlencoded"
+# More than any field takes, so that the API's rule tells that a number is too large.
+_MOST_DIGITS = 100
 # The field of a form that tells a repeat of it, such as a second click, from another one.
 ONCE = "once"
 RESOURCE_PAGE = "/s/{subscription_id}/{collection:collection}/{resource_id}"
@@ -209,7 +211,7 @@ class Form:
     def number(self, name: str) -> int | str | None:
         """Value of a field for a number; a text that is none is left to the API's rule."""
         text = self.text(name)
-        is_number = text is not None and text.isascii() and text.isdigit() and len(text) < 10
+        is_number = text is not None and text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
         return int(text) if text is not None and is_number else text
 
     def is_set(self, name: str) -> bool:

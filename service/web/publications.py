@@ -1,6 +1,7 @@
 """Publishing and unpublishing a version: first what the branch `published` gains or loses by it."""
 
 from functools import partial
+from typing import Final
 
 from fastapi import APIRouter, Response
 
@@ -20,6 +21,9 @@ from service.web.comparisons import between, ends_of, is_live, read_history, ref
 from service.web.documents import Picture
 from service.web.drawn import Drawn, drawn
 from service.web.gate import RESOURCE_PAGE, Changing, Posted, View, Writing
+
+# A number beyond that is of no version.
+_MOST_VERSIONS: Final = 2**31
 
 router = APIRouter(include_in_schema=False)
 
@@ -78,7 +82,7 @@ async def _set(view: Posted, target: Target, ref: str, *, published: bool) -> No
         published=published,
         if_match=(view.form.text("seen") or "",),
         # The commit tells nothing of what is published.
-        instead_of=seen if isinstance(seen, int) else 0,
+        instead_of=seen if isinstance(seen, int) and seen < _MOST_VERSIONS else 0,
         once=view.once,
     )
     await versions.write(view.context, change)

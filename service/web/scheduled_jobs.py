@@ -192,10 +192,14 @@ def _plan(view: PlatformView, name: str, plan_id: str, problem: AnnalsError | No
     now = None
     if isinstance(problem, PlanOutdated) and "plan" in problem.facts:
         now = job_plans.shown(view.context, problem.facts["plan"])
+    plan = job_plans.get(view.context, view.caller, ids.parse(plan_id), name)
+    # An address says for ever that the plan was made; once it is run, that nothing was deleted is not so.
+    notice: dict[str, Any] = {"notice": None} if plan.runs else {}
     return view.show(
         "platform_plan.html",
+        **notice,
         problem=problem,
-        plan=job_plans.get(view.context, view.caller, ids.parse(plan_id), name),
+        plan=plan,
         job=scheduled_jobs.job(view.context, name),
         would_do=now,
         files=files.links(f"{PATH}/{name}/plans/{plan_id}"),

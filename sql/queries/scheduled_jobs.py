@@ -112,6 +112,17 @@ def lock_schedules(tx: Transaction) -> None:
     tx.execute(select(func.pg_advisory_xact_lock(LEADER_LOCK + 1)))
 
 
+def lock_requests(tx: Transaction) -> None:
+    """Lock the requests for runs by plans until the transaction ends."""
+    tx.execute(select(func.pg_advisory_xact_lock(LEADER_LOCK + 2)))
+
+
+def is_under_way(tx: Transaction, job: str) -> bool:
+    """Tell if a run of a job waits or is at work."""
+    query = select(_RUNS.c.run_id).where(_RUNS.c.job == job, _RUNS.c.state.in_((WAITING, RUNNING)))
+    return tx.execute(query.limit(1)).first() is not None
+
+
 def set_schedule(tx: Transaction, row: ScheduleRow) -> None:
     """Add a setting of a job's schedule, which applies from `changed_at` on."""
     tx.execute(insert(_SCHEDULES).values({field.name: getattr(row, field.name) for field in fields(row)}))
@@ -157,11 +168,15 @@ def end_run(
     counts: Mapping[str, Any] | None,
     error: str | None,
 ) -> bool:
-    """Record the end of a run; False if it was recorded as interrupted meanwhile."""
+    """Record the end of a run; False if it was recorded as interrupted meanwhile.
+
+    One that is missed, because it turned out that there was nothing to begin, has neither begin nor process.
+    """
+    unbegun = {"started_at": None, "process": None} if state == MISSED else {}
     statement = (
         update(_RUNS)
         .where(_RUNS.c.run_id == run_id, _RUNS.c.state == RUNNING)
-        .values(state=state, ended_at=at, counts=counts, error=error)
+        .values(state=state, ended_at=at, counts=counts, error=error, **unbegun)
     )
     return tx.execute(statement.returning(_RUNS.c.run_id)).scalar_one_or_none() is not None
 

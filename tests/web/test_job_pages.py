@@ -232,6 +232,8 @@ def test_a_plan_is_carried_out_once_by_a_form_that_is_sent_twice(
         again = browser.see(page.link(next(a.text for a in page.root.all("a") if "/plans/" in a["href"])))
         assert "Run by this plan" in again.words
         assert [each for each in again.forms if each.action.endswith("/run")] == []
+        # The address with the notice that nothing was deleted may be kept, and does not say so for ever.
+        assert "Nothing was deleted" not in browser.see(f"{again.path}?done=plan-made").words
 
 
 def test_a_plan_that_does_not_fit_any_more_is_told_in_place(
@@ -255,6 +257,37 @@ def test_a_plan_that_does_not_fit_any_more_is_told_in_place(
             assert "older than 24 hours" in old.words
             assert [each for each in old.forms if each.action.endswith("/run")] == []
     assert len(runs(lone_server, "upkeep")) == before
+
+
+def test_a_plan_that_was_run_or_is_beside_another_run_is_refused_and_fails_no_job(
+    browser: Browser, lone_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(runs(lone_server, "upkeep"))
+    with planned(monkeypatch, of_server_log(70)):
+        first, second = (browser.send(browser.see(f"{JOBS}/upkeep").form("/dry-run")) for _ in range(2))
+        browser.send(first.form("/run"))
+        # Another operator has either page open, or sends a form without its mark.
+        for page in (first, second):
+            refused = browser.post(page.form("/run").action.partition("#")[0])
+            assert (refused.status, "under way" in told(refused)) == (409, True)
+        begun(lone_server)
+        again = browser.post(first.form("/run").action.partition("#")[0])
+        assert (again.status, "was run already" in told(again)) == (409, True)
+        assert [each["state"] for each in runs(lone_server, "upkeep")][: -before or None] == ["succeeded"]
+
+
+def test_a_plan_that_fits_no_more_when_its_run_begins_is_no_failure_of_the_job(
+    browser: Browser, lone_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with planned(monkeypatch, of_server_log(70)) as parts:
+        page = browser.send(browser.see(f"{JOBS}/upkeep").form("/dry-run"))
+        asked = browser.send(page.form("/run"))
+        parts[:] = [of_server_log(71)]
+        begun(lone_server)
+    run = runs(lone_server, "upkeep")[0]
+    assert (run["state"], "would do something else" in run["error"]) == ("missed", True)
+    assert "would do something else" in browser.see(asked.path).words
+    assert "The last run failed" not in browser.see("/platform").words
 
 
 def test_the_jobs_and_the_parts_of_a_plan_are_files_too(

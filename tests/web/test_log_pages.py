@@ -235,6 +235,31 @@ def test_editors_and_strangers_see_no_log(filled: Tenant, tenant: Tenant) -> Non
     assert "Audit log" not in ben.see(f"{base(filled)}/resources").words
 
 
+def test_events_without_a_user_are_a_row_of_the_people(server: Server, tenant: Tenant) -> None:
+    with server.database.connection() as connection:
+        connection.execute(MANY, {"s": tenant.subscription_id, "rows": 7})
+    page = Browser(server).sign_in(tenant.aud).see(f"{base(tenant)}/audit", action="ODD")
+    (people,) = (
+        each for each in page.root.all("section") if each.all("h2") and each.one("h2").text == "People"
+    )
+    assert [each.text for each in people.all("li")] == ["Annals itself, or nobody known 4"]
+    assert people.all("a") == []
+
+
+def test_one_request_is_told_in_the_singular(server: Server, tenant: Tenant) -> None:
+    sent = {
+        "request_id": "one",
+        "http_method": "GET",
+        "endpoint": "/x",
+        "response_status": 404,
+        "source": "one",
+    }
+    ok(tenant.ben.post(f"{tenant.path}/server-logs", sent), 201)
+    page = Browser(server).sign_in(tenant.aud).see(f"{base(tenant)}/server", source="one")
+    assert "1 request" in page.words
+    assert "1 requests" not in page.words
+
+
 def test_facets_and_routes_are_files_too(filled: Tenant, reader: Browser) -> None:
     page = reader.see(f"{base(filled)}/audit", action="REJECT")
     found = table_of(page, reader, "facets")

@@ -89,6 +89,13 @@ def test_a_term_that_is_none_is_told_in_place(browser: Browser, lone_server: Ser
     assert terms(lone_server) == TERMS
 
 
+@pytest.mark.parametrize("days", ["99999999999", "9" * 40])
+def test_a_term_that_is_too_long_is_told_so(browser: Browser, lone_server: Server, days: str) -> None:
+    page = browser.send(rules_of(browser.see(HERE)), server=days)
+    assert (page.status, "should be at most 36500" in told(page)) == (422, True)
+    assert terms(lone_server) == TERMS
+
+
 def test_a_shorter_term_of_a_permanent_log_is_confirmed_first(browser: Browser, lone_server: Server) -> None:
     page = browser.send(rules_of(browser.see(HERE)), user_actions="400", server="30")
     assert (page.status, "set the mark that says so" in told(page)) == (422, True)

@@ -40,6 +40,8 @@ WAIT_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 0.1
 # A plan permits the deletions of its instant: a run much later needs a new plan.
 PLAN_LIFETIME: Final = timedelta(hours=24)
+# States of runs by which a plan is, or is about to be, carried out.
+_CARRIED_OUT: Final = (scheduled_jobs.WAITING, scheduled_jobs.RUNNING, scheduled_jobs.SUCCEEDED)
 # A job with a shorter lag counts as on time, because a run takes a while.
 MIN_LAG: Final = timedelta(minutes=2)
 
@@ -274,6 +276,24 @@ def checked_plan(context: Parts, name: str, plan_id: UUID) -> datetime:
     return row.planned_at
 
 
+def check_free(tx: Transaction, name: str, plan_id: UUID) -> None:
+    """Check that no run did what a plan says, and that none of the job may be about to.
+
+    Others who ask for a run by a plan wait until the transaction ends. Raises PlanOutdated.
+    """
+    scheduled_jobs.lock_requests(tx)
+    row = scheduled_jobs.plan(tx, plan_id)
+    if row is not None:
+        runs = scheduled_jobs.runs_of_plan(tx, row, until=row.planned_at + PLAN_LIFETIME)
+        if any(each.state in _CARRIED_OUT for each in runs):
+            raise PlanOutdated("A run by this plan was asked for already: look at it, or make a new plan.")
+    if scheduled_jobs.is_under_way(tx, name):
+        raise PlanOutdated(
+            f"A run of the job {name} waits or is at work, and may delete what the plan says. "
+            "Look at the plan again when it has ended, or make a new one."
+        )
+
+
 async def ask_for_run(
     context: Context, caller: Caller, name: str, plan_id: UUID | None, *, once: Attempt | None
 ) -> Run:
@@ -298,6 +318,7 @@ def ask(context: Context, caller: Caller, name: str, plan_id: UUID | None, *, on
         check_known(name)
         if plan_id is not None:
             checked_plan(context, name, plan_id)
+            check_free(tx, name, plan_id)
         return request(tx, context, name, plan_id, caller=caller)
 
     return run_once(context, PLATFORM, once, _RUN, work)
