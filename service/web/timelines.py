@@ -14,18 +14,25 @@ MOST_BARS: Final = 100
 # In pixels.
 ROW: Final = 24
 _LEAST: Final = 0.4
+# In percent.
+_MIDDLE: Final = 50
 _TONES: Final = {"success": "ok", "failed": "bad", "timed_out": "bad", "cancelled": "mute", "skipped": "mute"}
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A node: where its bar begins and how wide it is, in percent; `is_open` for one that has not ended."""
+    """A node: where its bar begins and how wide it is, in percent; `is_open` for one that has not ended.
+
+    Its name begins with the bar, or ends with it where the bar begins in the right half.
+    """
 
     node: ExecutedNode
     top: int
     x: str
     width: str
+    name_at: str
+    name_ends: bool
     tone: str
     after: str
     is_open: bool
@@ -50,12 +57,15 @@ def drawn(execution: Execution, nodes: Sequence[ExecutedNode], zone: ZoneInfo) -
     for place, node in enumerate(shown):
         left = (_begin(node) - begin) / whole * 100
         width = max(((node.ended_at or end) - _begin(node)) / whole * 100, _LEAST)
+        x, is_right = min(max(left, 0), 100 - _LEAST), left > _MIDDLE
         bars.append(
             Bar(
                 node=node,
                 top=place * ROW,
-                x=f"{min(max(left, 0), 100 - _LEAST):.2f}",
+                x=f"{x:.2f}",
                 width=f"{min(width, 100):.2f}",
+                name_at=f"{min(x + width, 100) if is_right else x:.2f}",
+                name_ends=is_right,
                 tone=_TONES.get(node.status or "", "info"),
                 after=words.duration((_begin(node) - begin) / _MILLISECOND),
                 is_open=node.ended_at is None,

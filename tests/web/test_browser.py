@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -285,7 +286,7 @@ def test_an_audit_log_is_filtered_shared_zoomed_and_taken_as_a_file(browser: Bro
         assert set(zoomed) == {"since", "until", "action", "username"}
         another.go(shared.removeprefix(story.server.url))
         with another.page.expect_download() as download:
-            another.page.get_by_role("link", name="CSV").click()
+            another.page.get_by_role("link", name="CSV", exact=True).click()
         rows = list(csv.DictReader(io.StringIO(download.value.path().read_text(), newline="")))
         assert len(rows) >= events
         assert {(row["action"], row["username"]) for row in rows} == {("CREATE", "ana")}
@@ -304,6 +305,30 @@ def test_a_branch_that_does_not_come_is_told_in_its_place(browser: Browser, stor
         assert told.inner_text() == "The server did not answer. Load the page again."
         # The link that does the same without a script is still in that place.
         assert told.evaluate("told => told.parentElement.querySelectorAll('.branch > a').length") == 1
+
+
+def test_figures_fit_wide_and_narrow_windows_and_paper(browser: Browser, story: Story) -> None:
+    with reading(browser, story) as reader:
+        reader.sign_in("operator")
+        reader.set_width(260)
+        reader.go("/platform")
+        heading = reader.page.locator("h1")
+        lines = "heading => heading.offsetHeight / parseFloat(getComputedStyle(heading).lineHeight)"
+        assert heading.evaluate(lines) < 1.5
+    with reading(browser, story) as reader:
+        reader.sign_in("viewer")
+        reader.set_width(1280)
+        reader.go(story.path("{base}"))
+        tile = reader.page.locator(".tile", has_text="Rows processed")
+        number, spark = (tile.locator(each).bounding_box() for each in ("b", ".spark"))
+        assert number is not None
+        assert spark is not None
+        assert number["x"] + number["width"] <= spark["x"]
+        assert spark["y"] < number["y"] + number["height"]
+        reader.page.emulate_media(media="print")
+        times = reader.page.locator("main .printed").all_inner_texts()
+        written = re.compile(r"From \d+ \w+ \d{4} [\d:]+ to \d+ \w+ \d{4} [\d:]+ \(.+\)")
+        assert any(written.fullmatch(each) for each in times), times
 
 
 def test_a_theme_is_kept(browser: Browser, story: Story) -> None:
