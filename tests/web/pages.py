@@ -245,7 +245,11 @@ _RARE = (
         422,
     ),
     _of_tenant(
-        "executions-older", "/executions", "?since=2026-01-01&status=failed", Right.READ_FIGURES, more=18
+        "executions-older",
+        "/executions",
+        "?since=2026-01-01T00:00:00Z&status=failed",
+        Right.READ_FIGURES,
+        more=18,
     ),
     replace(
         _of_tenant("executions-of-nothing", "/executions", "?workflow_id=x", Right.READ_FIGURES), status=422
@@ -254,7 +258,9 @@ _RARE = (
     _of_tenant("tail-of-one", "/executions/tail", "?workflow_id={id_of_order_etl}", Right.READ_LOGS),
     replace(_of_tenant("tail-of-nothing", "/executions/tail", "?level=x", Right.READ_LOGS), status=422),
     _of_tenant("audit-narrowed", "/audit", "?action=CREATE&action=UPDATE&reads=1&range=24h", Right.READ_LOGS),
-    _of_tenant("audit-without-hits", "/audit", "?request_id=none&since=2026-01-01T00:00:00", Right.READ_LOGS),
+    _of_tenant(
+        "audit-without-hits", "/audit", "?request_id=none&since=2026-01-01T00:00:00Z", Right.READ_LOGS
+    ),
     _of_tenant("changes-narrowed", "/changes", "?table_name=workflows&range=24h", Right.READ_LOGS),
     _of_tenant("changes-without-hits", "/changes", "?table_name=nothing", Right.READ_LOGS),
     _of_tenant("server-narrowed", "/server", "?status=2xx&range=24h", Right.READ_LOGS),
