@@ -8,10 +8,11 @@ from uuid import UUID
 
 from service.audit import events
 from service.domain.callers import Caller, Right
+from service.domain.errors import Invalid
 from service.domain.pagination import Page, Paging
 from service.usecases import subscriptions
 from service.usecases.context import Context
-from service.usecases.log_reading import AskedFigures, begins_of, figures_within
+from service.usecases.log_reading import AskedFigures, asked_time, begins_of, figures_within
 from service.usecases.overview import ENDED, FigureSpan
 from service.usecases.subscriptions import Subscription
 from sql.database import PLATFORM, Transaction
@@ -36,6 +37,8 @@ __all__ = ["MAX_LOG_ROWS", "TenantOrder"]
 MOST_RANKED: Final = 50
 # Versions and log rows of a subscription are those of so long.
 ACTIVITY_SPAN: Final = timedelta(hours=24)
+# Figures of a longer time are for a report.
+LONGEST: Final = timedelta(days=3_660)
 _ALL: Final = AskedFigures(bucket="all")
 
 
@@ -90,20 +93,67 @@ def _figures(tx: Transaction, context: Context, span: FigureSpan) -> PlatformFig
         return figures_within(tx, None, FIGURES, narrow, asked, at, deadline=deadline).buckets
 
     deadline.bound(tx)
-    versions, versions_before = platform_figures.versions(
-        tx, before=since, since=span.since, until=span.until
-    )
+    (versions, versions_before), executions = _counted(tx, span)
     return PlatformFigures(
         begins=begins_of(span.since, span.until, span.width),
         by_time=requests(span, AskedFigures(bucket=span.bucket)),
         requests=next(iter(requests(span, _ALL)), None),
         requests_before=next(iter(requests(earlier, _ALL)), None),
-        executions=platform_figures.executions(
-            tx, before=since, since=span.since, until=span.until, ended=ENDED
-        ),
+        executions=executions,
         versions=versions,
         versions_before=versions_before,
     )
+
+
+def _counted(tx: Transaction, span: FigureSpan) -> tuple[tuple[int, int], EndedExecutions]:
+    """Count the versions of a time and of the time before, and the executions."""
+    before, _ = span.before
+    versions = platform_figures.versions(tx, before=before, since=span.since, until=span.until)
+    executions = platform_figures.executions(
+        tx, before=before, since=span.since, until=span.until, ended=ENDED
+    )
+    return versions, executions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformUse:
+    """Present numbers, and those of a time and of the time of the same length before."""
+
+    since: datetime
+    until: datetime
+    subscriptions: PlatformCounts
+    repositories: Sizes
+    executions: EndedExecutions
+    versions: int
+    versions_before: int
+
+
+def use(context: Context, caller: Caller, *, since: datetime | None, until: datetime | None) -> PlatformUse:
+    """Count as the overview does, over the last ACTIVITY_SPAN where no time is asked for.
+
+    Raises Invalid for a time that ends before it begins or is too long, StatementEnded after five seconds.
+    """
+    caller.needs(Right.READ_PLATFORM_LOGS)
+    at = context.clock()
+    begin, end = asked_time(since, until, at, ACTIVITY_SPAN)
+    if end - begin > LONGEST:
+        raise Invalid.of("since", f"is more than {LONGEST.days:,} days before `until`")
+    span = FigureSpan(since=begin, until=end, width=max(end - begin, timedelta(seconds=1)))
+    with context.database.transaction(PLATFORM) as tx:
+        Deadline().bound(tx)
+        versions, executions = _counted(tx, span)
+        found = PlatformUse(
+            since=begin,
+            until=end,
+            subscriptions=platform_figures.counts(tx),
+            repositories=repositories.sizes(tx),
+            executions=executions,
+            versions=versions[0],
+            versions_before=versions[1],
+        )
+        about = {"of": "platform_figures", **span.recorded()}
+        events.record_reading(tx, caller, None, SERVER_LOG.name, at, filters=about, rows=1)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

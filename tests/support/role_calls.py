@@ -153,6 +153,7 @@ OPERATIONS: dict[tuple[str, str], RoleCall] = {
     **{("GET", f"/v1/{name}"): at(f"/v1/{name}") for name in ("subscriptions", "audit-logs", "server-logs")},
     **{("GET", f"/v1/{name}"): at(f"/v1/{name}") for name in ("audit-logs/stats", "server-logs/stats")},
     **{("GET", f"/v1/{name}"): at(f"/v1/{name}") for name in ("retention-policies", "maintenance/jobs")},
+    **{("GET", f"/v1/platform/{name}"): at(f"/v1/platform/{name}") for name in ("figures", "subscriptions")},
     ("GET", "/v1/maintenance/runs"): at("/v1/maintenance/runs"),
     ("GET", "/v1/maintenance/jobs/{name}"): at(JOB),
     ("PATCH", "/v1/maintenance/jobs/{name}"): same(lambda _: (JOB, {"is_paused": False})),

@@ -15,7 +15,7 @@ from service.usecases.maintenance.table import SCHEDULED_JOBS, ScheduledJob
 from service.usecases.platform_overview import TenantOrder
 from service.web import words
 from sql import log_statistics
-from tests.support.api import Json, Server, Tenant, ok
+from tests.support.api import Json, Server, Tenant, ok, pointers, refused
 from tests.support.expired_logs import Logs
 from tests.support.job_runs import job_context
 from tests.support.web import Browser, Page
@@ -97,6 +97,9 @@ def test_figures_are_those_of_the_api(browser: Browser, lone_server: Server) -> 
     assert [each["count"] for each in ended] == [3]
     assert tile(page, "Executions") == "3: 0 in the time before; 1 failed"
     assert tile(page, "Versions") == "0: 0 in the time before"
+    use = ok(lone_server.operator.get(address("platform/figures", **asked)))
+    assert use["executions"] == {"ended": 3, "failed": 1, "ended_before": 0}
+    assert (use["versions"], use["versions_before"]) == (0, 0)
     rows = list(csv.DictReader(io.StringIO(browser.see(page.link("CSV")).source)))
     call = next(each.text for each in page.root.all("code") if "/v1/server-logs/stats" in each.text)
     buckets = ok(lone_server.operator.get(call.removeprefix("GET ")))["buckets"]
@@ -109,6 +112,12 @@ def test_versions_and_subscriptions_are_counted(browser: Browser, lone_server: S
     tenant.save(tenant.workflow(), {"nodes": []})
     found = lone_server.database.value("SELECT count(*) FROM versions")
     page = browser.see(HERE)
+    use = ok(lone_server.operator.get("/v1/platform/figures"))
+    assert use["versions"] == found
+    listed = lone_server.operator.pages("/v1/platform/subscriptions")
+    assert len(listed) == sum(use["subscriptions"][name] for name in ("open", "closed", "purged"))
+    [own] = [each for each in listed if each["subscription_id"] == tenant.subscription_id]
+    assert (own["versions"], own["live_resources"]) == (5, 4)
     assert tile(page, "Versions").startswith(f"{found}: ")
     open_ones = lone_server.database.value("SELECT count(*) FROM subscriptions WHERE closed_at IS NULL")
     users = lone_server.database.value("SELECT count(*) FROM users")
@@ -116,6 +125,19 @@ def test_versions_and_subscriptions_are_counted(browser: Browser, lone_server: S
         tile(page, "Subscriptions")
         == f"{open_ones}: open; 0 closed, 0 purged; {words.counted(users, 'user')}"
     )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"since": "1900-01-01T00:00:00Z"},
+        {"since": "0001-01-01T00:00:00Z", "until": "9999-12-31T00:00:00Z"},
+        {"since": "2026-02-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"},
+    ],
+)
+def test_figures_of_a_time_that_is_too_long_or_reversed_are_refused(lone_server: Server, query: Json) -> None:
+    response = lone_server.operator.get(address("platform/figures", **query))
+    assert pointers(refused(response, 422, "invalid")) == ["since"]
 
 
 def test_the_page_is_one_reading_and_looking_again_is_none(lone_server: Server) -> None:
