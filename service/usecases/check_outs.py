@@ -340,7 +340,7 @@ def page(
     context: Context, subscription_id: SubscriptionId, user_id: UserId | None, paging: Paging
 ) -> CheckOuts:
     """List the running check-outs, newest first; the user's own are in a list of their own."""
-    found = page_of_all(context, subscription_id, paging)
+    found = page_of_all(context, subscription_id, paging, reader=user_id)
     ours: list[HeldCheckOut] = []
     theirs: list[HeldCheckOut] = []
     for each in found.items:
@@ -348,9 +348,11 @@ def page(
     return CheckOuts(ours=ours, theirs=theirs, next_cursor=found.next_cursor)
 
 
-def page_of_all(context: Context, subscription_id: SubscriptionId, paging: Paging) -> Page[HeldCheckOut]:
-    """List the running check-outs of all users, newest first."""
-    filters = {"list": "check-outs", "of": subscription_id}
+def page_of_all(
+    context: Context, subscription_id: SubscriptionId, paging: Paging, *, reader: UserId | None = None
+) -> Page[HeldCheckOut]:
+    """List the running check-outs of all users, newest first; a cursor is of one reader."""
+    filters = {"list": "check-outs", "of": subscription_id, "for": reader}
     before = time_position(paging.position(filters))
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:

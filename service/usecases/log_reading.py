@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from service.audit import events
@@ -229,6 +229,10 @@ def bounded(filters: FilterT, width: timedelta, at: datetime) -> FilterT:
     return filters
 
 
+# The beginning of the calendar.
+FIRST: Final = datetime.min.replace(tzinfo=UTC)
+
+
 def begins_of(since: datetime, until: datetime, width: timedelta) -> list[datetime]:
     """Return the beginnings of all buckets that have a part of a time; its ends belong to it."""
     found = [begin_of(since, width)]
@@ -251,7 +255,7 @@ def asked_time(
     Raises Invalid for a time that ends before it begins.
     """
     end = until or at
-    begin = since or end - usual
+    begin = since or max(end, FIRST + usual) - usual
     if begin > end:
         raise Invalid.of("since", "is later than `until`")
     return begin, end

@@ -17,8 +17,8 @@ from service.web.gate import Addressed
 
 QueryT = TypeVar("QueryT", bound=BaseModel)
 _TIMES = frozenset({"since", "until"})
-# Years of times that a page shows; later ones are all the same to the API.
-_FIRST_YEAR, _LAST_YEAR = 1970, 8999
+# Years of times that a page shows: at the ends of the calendar some zones have no such time.
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
 def query_of(view: Addressed, names: Collection[str]) -> str:

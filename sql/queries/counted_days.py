@@ -159,7 +159,8 @@ def _whole_from(since: datetime) -> date:
 def _whole_until(until: datetime | None) -> date:
     """Return the last day of which no instant is after a time."""
     end = begin_of_day(_LAST)
-    return (min(end, until or end).astimezone(UTC) + _TICK).date() - DAY
+    following = (min(end, until or end).astimezone(UTC) + _TICK).date()
+    return max(following, _FIRST) - DAY
 
 
 def _touched(tx: Transaction, values: Mapping[str, Any]) -> set[date]:

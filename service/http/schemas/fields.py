@@ -86,12 +86,18 @@ _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,30}")
 _DATED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 QueryInteger = Annotated[int, BeforeValidator(_plain)]
 QueryText = Annotated[str, Field(max_length=500), AfterValidator(storable)]
-# Nothing is older or newer, and a time beside these, of any zone, can be added to.
-_FIRST, _LAST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+def _in_calendar(moment: datetime) -> datetime:
+    """Return an instant in UTC; one of another zone that lies beyond the calendar there is its end."""
+    return min(max(moment, _FIRST), _LAST).astimezone(UTC)
+
+
 QueryInstant = Annotated[
     AwareDatetime,
     BeforeValidator(dated),
-    AfterValidator(lambda moment: min(max(moment, _FIRST), _LAST)),
+    AfterValidator(_in_calendar),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 # An empty reason counts as a missing one.
