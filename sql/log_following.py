@@ -212,7 +212,7 @@ def _query(
 def _executed(tx: Transaction, log: Log[RowT, Any], query: Select[Any]) -> list[tuple[int, RowT]]:
     """Read rows, each with its position."""
     rows = []
-    for row in tx.execute(query):
+    for row in tx.execute(query).all():
         values = dict(row._mapping)
         position = values.pop("place")
         rows.append((position, made(log.row, log.conversions, values)))

@@ -25,8 +25,8 @@ def since_newest(
 ) -> datetime | None:
     """Return the time of the row after the `count` newest of those that match; None if there are no more.
 
-    The rows are found in the order of an index, by the settings of `log_reading.page` or of facets, one of
-    which comes before in the transaction. Raises StatementEnded.
+    The rows are found in the order of an index, by the settings of `log_reading.read_in_order` or of facets,
+    one of which comes before in the transaction. Raises StatementEnded.
     """
     parts = [
         _times(log, table, subscription_id, each, count)

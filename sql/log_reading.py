@@ -130,6 +130,13 @@ def between(time: ColumnElement[datetime], filters: TimeFilter) -> list[ColumnEl
     return bounds + ([] if filters.until is None else [time <= filters.until])
 
 
+def read_in_order(tx: Transaction, filters: LogFilter) -> None:
+    """Let the next statements of the transaction read rows of a filter in the order of an index."""
+    tx.execute(PLAN_ANEW)
+    is_sorted = filters.by_occurrence and not (_OF_TIME | filters.joint).issuperset(filters.given())
+    tx.execute(_IN_ANY_ORDER if is_sorted else _IN_ORDER)
+
+
 def page(
     tx: Transaction,
     log: Log[RowT, FilterT],
@@ -149,9 +156,7 @@ def page(
     ]
     if not queries:
         return []
-    tx.execute(PLAN_ANEW)
-    is_sorted = filters.by_occurrence and not (_OF_TIME | filters.joint).issuperset(filters.given())
-    tx.execute(_IN_ANY_ORDER if is_sorted else _IN_ORDER)
+    read_in_order(tx, filters)
     found: list[RowT] = []
     chunks = sorted(chunk_of(table.name) for table in tables)
     for begin, end in windows_of(filters, paging, chunks[-1 if filters.by_occurrence else 0]):

@@ -18,13 +18,13 @@ from service.archive import manifests, ndjson, parquet, reading
 from service.archive.errors import ArchiveStopped
 from service.archive.manifests import Manifest
 from service.archive.store import ArchiveStore, Sink
+from service.domain.calendar import FIRST, LAST
 from service.domain.ids import mint
 from sql.database import Transaction
 from sql.queries import archives, schema
 from sql.queries.archives import ArchiveBatch
 
 _FILE_READ_BYTES = 1024 * 1024
-_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _NAME_OF_TIME = "%Y%m%dT%H%M%SZ"
 
 
@@ -221,8 +221,8 @@ class _RowCounter:
 
     stop: Event
     rows: int = 0
-    oldest: datetime = _LAST
-    newest: datetime = _FIRST
+    oldest: datetime = LAST
+    newest: datetime = FIRST
 
     def blocks(self, batches: Iterable[ArchiveBatch]) -> Iterator[bytes]:
         for batch in batches:

@@ -142,8 +142,6 @@ def _run(context: Any, job: str, plan: UUID | None) -> "Run":
     if plan is not None:
         scheduled_jobs.checked_plan(context, job, plan)
     with context.database.transaction(PLATFORM) as tx:
-        if plan is not None:
-            scheduled_jobs.check_free(tx, job, plan)
         asked = scheduled_jobs.request(tx, context, job, plan, caller=_operator())
     # SIGTERM of a service manager ends the command like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -373,6 +373,11 @@ class Invalid(AnnalsError):
         """Make the refusal of one parameter or header."""
         return cls(f"{parameter}: {detail}.", faults=[Fault(detail, parameter=parameter)])
 
+    @classmethod
+    def in_body(cls, field: str, detail: str) -> Self:
+        """Make the refusal of one field of a body or a form."""
+        return cls(f"/{field}: {detail}.", faults=[Fault(detail, pointer=f"/{field}")])
+
 
 class KeyReused(AnnalsError):
     """The Idempotency-Key was used for something else

@@ -12,7 +12,7 @@ from service.usecases import group_names, log_exploring, people
 from service.usecases.audit_facets import FACETS, AuditFacet, CountedValue, lines_of, named
 from service.usecases.audit_logs import AuditEvent, of_any_spelling
 from service.usecases.context import Context
-from service.usecases.log_exploring import AskedRows, Counted, WidthFor
+from service.usecases.log_exploring import MOST_IN_FILE, AskedRows, Counted, WidthFor
 from sql import log_facets, log_reading
 from sql.database import Transaction
 from sql.log_statistics import Deadline
@@ -20,8 +20,6 @@ from sql.log_windows import LogPaging
 from sql.queries.audit_logs import AUDIT_LOG, COUNTS, AuditBucket, AuditFilter
 
 MOST_VALUES: Final = 12
-# Values of a facet that a file has.
-MOST_IN_FILE: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +76,7 @@ def facets(
     filters = of_any_spelling(asked.narrowed)
     with context.database.transaction(subscription_id) as tx:
         deadline = Deadline()
-        found = people.resolved(tx, subscription_id, filters, AUDIT_LOG)
-        newest = log_exploring.newest(tx, AUDIT_LOG, subscription_id, found, asked, deadline)
+        found, newest = log_exploring.counted_rows(tx, AUDIT_LOG, subscription_id, filters, asked, deadline)
         lines = lines_of(_facets(tx, subscription_id, found, newest, asked, deadline, most=MOST_IN_FILE))
         told = {**asked.told, "of": "facets"}
         events.record_reading(tx, caller, subscription_id, AUDIT_LOG.name, at, filters=told, rows=len(lines))

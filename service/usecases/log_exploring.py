@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
 from service.domain.ids import SubscriptionId
+from service.usecases import people
 from service.usecases.log_reading import begins_of
-from sql import log_newest, log_statistics
+from sql import log_newest, log_reading, log_statistics
 from sql.database import Transaction
 from sql.log_reading import Log
 from sql.log_statistics import Deadline, Grouping, Statistics
@@ -17,6 +18,8 @@ __all__ = ["AskedRows", "LogFilter"]
 
 # Figures count so many of the newest rows: more take longer than a page may.
 COUNTED: Final = 10_000
+# Groups of figures, and values of a facet, that a file has: more than a page, which shows the first.
+MOST_IN_FILE: Final = 200
 # Rows of a chart: some hundred buckets, with few groups each.
 _MOST_ROWS: Final = 1_000
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -77,6 +80,23 @@ def newest(
         return filters
     last = log_newest.since_newest(tx, log, subscription_id, filters, COUNTED, deadline=deadline)
     return filters if last is None else replace(filters, since=last + _MICROSECOND)
+
+
+def counted_rows(
+    tx: Transaction,
+    log: Log[Any, FilterT],
+    subscription_id: SubscriptionId,
+    filters: FilterT,
+    asked: AskedRows[FilterT],
+    deadline: Deadline,
+) -> tuple[FilterT, FilterT]:
+    """Resolve the people of a filter, and narrow it as `newest` does, where no page is read before.
+
+    Returns the filter, and the narrowed one.
+    """
+    log_reading.read_in_order(tx, filters)
+    found = people.resolved(tx, subscription_id, filters, log)
+    return found, newest(tx, log, subscription_id, found, asked, deadline)
 
 
 def counted(

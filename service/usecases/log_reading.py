@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from service.audit import events
+from service.domain.calendar import FIRST
 from service.domain.callers import Caller
 from service.domain.errors import Invalid
 from service.domain.ids import SubscriptionId
@@ -227,10 +228,6 @@ def bounded(filters: FilterT, width: timedelta, at: datetime) -> FilterT:
         detail = "its first bucket would begin before the year 1: take narrower buckets or a later time"
         raise Invalid.of("since", detail) from None
     return filters
-
-
-# The beginning of the calendar.
-FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def begins_of(since: datetime, until: datetime, width: timedelta) -> list[datetime]:

@@ -3,19 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import assert_never
 
 from service.domain.callers import Caller
 from service.domain.ids import ResourceId, SubscriptionId
 from service.usecases import execution_logs, overview
 from service.usecases.context import Context
 from service.usecases.execution_logs import ExecutionBucket, ExecutionFilter
+from service.usecases.log_exploring import MOST_IN_FILE
 from service.usecases.log_reading import AskedFigures, LogFigures
 from service.usecases.overview import FigureSpan
 from sql.queries.execution_logs import NODE
 from sql.queries.executions import FAILURES
-
-MOST_GROUPS: Final = 200
 
 
 class OverviewTable(StrEnum):
@@ -34,12 +33,12 @@ def read(
     span: FigureSpan,
     workflow_id: ResourceId | None,
 ) -> tuple[Sequence[str], LogFigures[ExecutionBucket]]:
-    """Read the first MOST_GROUPS groups of a table, with the names of their columns.
+    """Read the first MOST_IN_FILE groups of a table, with the names of their columns.
 
     Workflows are also those of which no execution failed. Raises QueryTooLong after five seconds.
     """
     filters, by, order = _asked(table, overview.executed(span, workflow_id), workflow_id)
-    asked = AskedFigures(bucket="all", group_by=by, order=order, limit=MOST_GROUPS)
+    asked = AskedFigures(bucket="all", group_by=by, order=order, limit=MOST_IN_FILE)
     return by, execution_logs.execution_statistics(context, caller, subscription_id, filters, asked)
 
 

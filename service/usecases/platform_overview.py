@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from service.audit import events
+from service.domain.calendar import FIRST
 from service.domain.callers import Caller, Right
 from service.domain.errors import Invalid
 from service.domain.pagination import Page, Paging
@@ -93,7 +94,7 @@ def _figures(tx: Transaction, context: Context, span: FigureSpan) -> PlatformFig
         return figures_within(tx, None, FIGURES, narrow, asked, at, deadline=deadline).buckets
 
     deadline.bound(tx)
-    (versions, versions_before), executions = _counted(tx, span)
+    (versions, versions_before), executions = _counted(tx, since, span.since, span.until)
     return PlatformFigures(
         begins=begins_of(span.since, span.until, span.width),
         by_time=requests(span, AskedFigures(bucket=span.bucket)),
@@ -105,13 +106,12 @@ def _figures(tx: Transaction, context: Context, span: FigureSpan) -> PlatformFig
     )
 
 
-def _counted(tx: Transaction, span: FigureSpan) -> tuple[tuple[int, int], EndedExecutions]:
+def _counted(
+    tx: Transaction, before: datetime, since: datetime, until: datetime
+) -> tuple[tuple[int, int], EndedExecutions]:
     """Count the versions of a time and of the time before, and the executions."""
-    before, _ = span.before
-    versions = platform_figures.versions(tx, before=before, since=span.since, until=span.until)
-    executions = platform_figures.executions(
-        tx, before=before, since=span.since, until=span.until, ended=ENDED
-    )
+    versions = platform_figures.versions(tx, before=before, since=since, until=until)
+    executions = platform_figures.executions(tx, before=before, since=since, until=until, ended=ENDED)
     return versions, executions
 
 
@@ -138,20 +138,20 @@ def use(context: Context, caller: Caller, *, since: datetime | None, until: date
     begin, end = asked_time(since, until, at, ACTIVITY_SPAN)
     if end - begin > LONGEST:
         raise Invalid.of("since", f"is more than {LONGEST.days:,} days before `until`")
-    span = FigureSpan(since=begin, until=end, width=max(end - begin, timedelta(seconds=1)))
     with context.database.transaction(PLATFORM) as tx:
         Deadline().bound(tx)
-        versions, executions = _counted(tx, span)
+        before = begin - min(end - begin, begin - FIRST)
+        (versions, versions_before), executions = _counted(tx, before, begin, end)
         found = PlatformUse(
             since=begin,
             until=end,
             subscriptions=platform_figures.counts(tx),
             repositories=repositories.sizes(tx),
             executions=executions,
-            versions=versions[0],
-            versions_before=versions[1],
+            versions=versions,
+            versions_before=versions_before,
         )
-        about = {"of": "platform_figures", **span.recorded()}
+        about = {"of": "platform_figures", "since": begin, "until": end}
         events.record_reading(tx, caller, None, SERVER_LOG.name, at, filters=about, rows=1)
     return found
 

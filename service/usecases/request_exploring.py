@@ -1,7 +1,7 @@
 """The server log as a page explores it: requests, their figures, and those of their routes, read at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from service.audit import events
@@ -10,17 +10,15 @@ from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, time_position
 from service.usecases import log_exploring, people
 from service.usecases.context import Context
-from service.usecases.log_exploring import AskedRows, Counted, WidthFor
+from service.usecases.log_exploring import MOST_IN_FILE, AskedRows, Counted, WidthFor
 from service.usecases.log_reading import LogFigures
-from service.usecases.server_logs import ServerEvent
+from service.usecases.server_logs import ServerEvent, rated
 from sql import log_reading, log_statistics
 from sql.log_statistics import Deadline, Grouping
 from sql.log_windows import LogPaging
 from sql.queries.server_logs import FIGURES, SERVER_LOG, ServerBucket, ServerLogFilter
 
 MOST_ROUTES: Final = 15
-# Routes that a file has.
-MOST_IN_FILE: Final = 200
 ROUTE: Final = ("http_method", "route")
 
 
@@ -75,7 +73,7 @@ def explore(
         )
     page = paging.page(rows, stamped, lambda row: [row.created_at.isoformat(), str(row.log_id)])
     seconds = (asked.until - counted.since).total_seconds()
-    total = replace(totals[0], rate=totals[0].count / seconds if seconds > 0 else None) if totals else None
+    total = rated(totals[0], seconds) if totals else None
     return ExploredRequests(page=page, counted=counted, total=total, routes=routes)
 
 
@@ -90,11 +88,12 @@ def routes(
     grouping = Grouping(width=None, by=ROUTE, order="p95", limit=MOST_IN_FILE)
     with context.database.transaction(subscription_id) as tx:
         deadline = Deadline()
-        found = people.resolved(tx, subscription_id, asked.narrowed, SERVER_LOG)
-        newest = log_exploring.newest(tx, SERVER_LOG, subscription_id, found, asked, deadline)
+        _, newest = log_exploring.counted_rows(
+            tx, SERVER_LOG, subscription_id, asked.narrowed, asked, deadline
+        )
         rows = log_statistics.statistics(tx, FIGURES, subscription_id, newest, grouping, deadline=deadline)
         told = {**asked.told, "of": "routes"}
         events.record_reading(tx, caller, subscription_id, SERVER_LOG.name, at, filters=told, rows=len(rows))
     seconds = (asked.until - (newest.since or asked.since)).total_seconds()
-    rated = [replace(each, rate=each.count / seconds if seconds > 0 else None) for each in rows]
-    return LogFigures(buckets=rated, spans=[seconds] * len(rated), names={}, filters=newest)
+    buckets = [rated(each, seconds) for each in rows]
+    return LogFigures(buckets=buckets, spans=[seconds] * len(buckets), names={}, filters=newest)

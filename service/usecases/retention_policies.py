@@ -115,7 +115,7 @@ def change(
     with context.database.transaction(PLATFORM) as tx:
         before, at = _locked(tx), context.clock()
         if subscription_id is not None and not tenancy.known(tx, [subscription_id]):
-            raise _invalid("subscription_id", "there is no such subscription")
+            raise Invalid.in_body("subscription_id", "there is no such subscription")
         stored = {each: before.get((subscription_id, each.value), NoRule.APPLIES) for each in wanted}
         check_seen(_by_name(stored), _by_name(wanted), _by_name(seen))
         after = dict(before)
@@ -127,7 +127,7 @@ def change(
                 after.pop(key, None)
         if len(after) - len(DEFAULT_DAYS) > MAX_RULES:
             detail = f"there are {MAX_RULES:,} rules of single subscriptions already"
-            raise _invalid("subscription_id", detail)
+            raise Invalid.in_body("subscription_id", detail)
         _store(tx, caller, before, after, at, confirm=confirm)
 
 
@@ -180,16 +180,12 @@ def _store(
     shortened = sorted({level for level in PERMANENT if _shortens(before, after, level)})
     if shortened and not confirm:
         detail = f"{' and '.join(shortened)} would be kept for less time: say `confirm: true` to do so"
-        raise _invalid("confirm", detail)
+        raise Invalid.in_body("confirm", detail)
     retention_policies.remove(tx, before.keys() - after.keys())
     for key, days in after.items():
         if key not in before or before[key] != days:
             retention_policies.put(tx, key, days, at=at, by=caller.username)
     _record(tx, caller, before, after, at)
-
-
-def _invalid(field: str, detail: str) -> Invalid:
-    return Invalid(f"/{field}: {detail}.", faults=[Fault(detail, pointer=f"/{field}")])
 
 
 def _whole(tx: Transaction, wanted: Sequence[PolicyTerms]) -> Rules:

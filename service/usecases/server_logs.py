@@ -128,8 +128,10 @@ def server_statistics(
     Raises Invalid like `figures_of_log`.
     """
     found = figures_of_log(context, caller, subscription_id, FIGURES, filters, asked)
-    rated = [
-        replace(bucket, rate=bucket.count / seconds if seconds > 0 else None)
-        for bucket, seconds in zip(found.buckets, found.spans, strict=True)
-    ]
-    return replace(found, buckets=rated)
+    spans = zip(found.buckets, found.spans, strict=True)
+    return replace(found, buckets=[rated(bucket, seconds) for bucket, seconds in spans])
+
+
+def rated(bucket: ServerBucket, seconds: float) -> ServerBucket:
+    """Add the requests a second of a bucket of so many seconds; None where it has no length."""
+    return replace(bucket, rate=bucket.count / seconds if seconds > 0 else None)

@@ -52,10 +52,10 @@ def show_audit_log(view: ReadingLog) -> Response:
     shown = log_times.of(view)
     filters = filter_of(asked)
     rows = log_filters.rows_of(asked, shown, filters)
-    if (form := view.asked("format")) in tuple(FileFormat):
+    if (form := view.file_format) is not None:
         if log_filters.table_of(view, "facets") is not None:
-            return _facets_file(view, rows, FileFormat(form))
-        return _file(view, filters, shown, FileFormat(form))
+            return _facets_file(view, rows, form)
+        return _file(view, filters, shown, form)
     found = audit_exploring.explore(
         view.context, view.caller, view.subscription_id, rows, view.paging(SHOWN), charts.width_for
     )
@@ -91,7 +91,7 @@ def _file(view: View, filters: AuditFilter, shown: ShownTime, form: FileFormat) 
     narrowed = replace(filters, since=shown.since, until=shown.until)
     read = partial(audit_logs.audit_page, view.context, view.caller, view.subscription_id, narrowed)
     listed = whole("audit_log", AuditEvent, narrowed.given(), read)
-    return FileWriter(view.request, form).whole(of_access(view), listed)
+    return view.file(form, listed)
 
 
 def _facets_file(view: View, rows: AskedRows[AuditFilter], form: FileFormat) -> Response:

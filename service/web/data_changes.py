@@ -7,10 +7,9 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Response
 
-from service.documents.tabular import FileFormat
 from service.domain.actions import Action, EventOrigin
 from service.http.audited_operations import audits
-from service.http.exports import FileWriter, of_access, whole
+from service.http.exports import whole
 from service.http.schemas.data_changes import ChangeQuery
 from service.usecases import data_changes, people, resources
 from service.usecases.data_changes import DataChange, DataChangeFilter
@@ -64,9 +63,9 @@ def show_changes(view: ReadingLog) -> Response:
     )
     rows = log_filters.rows_of(asked, shown, filters)
     read = partial(data_changes.change_page, view.context, view.caller, view.subscription_id, rows.narrowed)
-    if (form := view.asked("format")) in tuple(FileFormat):
+    if (form := view.file_format) is not None:
         listed = whole("change_history", DataChange, rows.narrowed.given(), read)
-        return FileWriter(view.request, FileFormat(form)).whole(of_access(view), listed)
+        return view.file(form, listed)
     page = read(view.paging(SHOWN), told=rows.told)
     answer = view.show(
         "changes.html",

@@ -29,7 +29,8 @@ from service.web.charts import ChartMark
 from service.web.cookies import zone_of
 from service.web.filter_forms import filters_of, pushed, shortened
 from service.web.gate import View, viewing
-from service.web.overview import ends_of, figures_address, files_of, marks_of, tables_of
+from service.web.overview import figures_address, files_of, marks_of, tables_of
+from service.web.spans import ends_of
 
 EXECUTIONS = 25
 _PARAMETERS = ("workflow_id", "status", "range", "since", "until", "cursor")
@@ -50,10 +51,10 @@ def list_executions(view: Figures) -> Response:
         return short
     asked = spans.of(view)
     workflow_id, status = workflow_of(view), _status(view)
-    if (form := view.asked("format")) in tuple(FileFormat):
+    if (form := view.file_format) is not None:
         if view.asked("table") is not None:
-            return _versions_file(view, asked.span, workflow_id, FileFormat(form))
-        return _file(view, overview.listed(asked.span, workflow_id, status), FileFormat(form))
+            return _versions_file(view, asked.span, workflow_id, form)
+        return _file(view, overview.listed(asked.span, workflow_id, status), form)
     found = overview.read_executions(
         view.context,
         view.caller,
@@ -106,7 +107,7 @@ def _file(view: View, filters: ExecutionsFilter, form: FileFormat) -> Response:
     view.caller.needs(Right.READ_LOGS)
     read = partial(executions.page, view.context, view.caller, view.subscription_id, filters)
     listed = whole("execution_log", Execution, {"of": "executions", **filters.given()}, read)
-    return FileWriter(view.request, form).whole(of_access(view), listed)
+    return view.file(form, listed)
 
 
 def _versions_file(
@@ -166,8 +167,8 @@ def _first_runs(view: View, found: ShownExecutions) -> list[ChartMark]:
 @audits(Action.READ, "execution_log")
 def show_execution(view: Logs, execution_id: Annotated[ReportedId, Path()]) -> Response:
     """Show one execution: its nodes on a time line, and its log; or with `format` one of them as a file."""
-    if (form := view.asked("format")) in tuple(FileFormat):
-        return _file_of_one(view, execution_id, FileFormat(form))
+    if (form := view.file_format) is not None:
+        return _file_of_one(view, execution_id, form)
     here = f"{view.base}/executions/{quote(execution_id, safe='')}"
     found = executions.read_with_log(view.context, view.caller, view.subscription_id, execution_id)
     return view.show(
@@ -193,4 +194,4 @@ def _file_of_one(view: View, execution_id: str, form: FileFormat) -> Response:
         raise Invalid.of("table", f"is one of {', '.join(_PARTS)}")
     filters = ExecutionFilter(execution_id=ids.canonical(execution_id))
     read = partial(execution_logs.execution_page, view.context, view.caller, view.subscription_id, filters)
-    return writer.whole(of_access(view), whole("execution_log", ExecutionEvent, filters.given(), read))
+    return view.file(form, whole("execution_log", ExecutionEvent, filters.given(), read))

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from service.web.cookies import zone_of
 from service.web.gate import Addressed
 
 QueryT = TypeVar("QueryT", bound=BaseModel)
+WordT = TypeVar("WordT", bound=StrEnum)
 _TIMES = frozenset({"since", "until"})
 # Years of times that a page shows: at the ends of the calendar some zones have no such time.
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
@@ -90,6 +92,14 @@ def validated(model: type[QueryT], values: Mapping[str, Any]) -> QueryT:
             for each in error.errors(include_url=False, include_input=False)
         ]
         raise Invalid(f"{faults[0].parameter}: {faults[0].detail}.", faults=faults) from None
+
+
+def member(kind: type[WordT], name: str, text: str) -> WordT:
+    """Read a word of a closed set, which a parameter names; raises Invalid."""
+    try:
+        return kind(text)
+    except ValueError:
+        raise Invalid.of(name, f"is one of {', '.join(kind)}") from None
 
 
 def instant_of(text: str, zone: ZoneInfo) -> datetime | None:

@@ -12,6 +12,7 @@ from fastapi import Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import ImmutableMultiDict
 
+from service.documents.tabular import FileFormat
 from service.domain import etags
 from service.domain.callers import Caller, Right
 from service.domain.errors import (
@@ -36,12 +37,14 @@ from service.http.admission import visit_of
 from service.http.auth.access import Access, entered
 from service.http.auth.headers import known
 from service.http.bodies import checked, invalid_body
+from service.http.exports import FileWriter, of_access
 from service.http.parameters import Target
 from service.http.requests import context_of, media_type_of, origin_of
 from service.http.schemas.body import Body
 from service.usecases import web_sessions
 from service.usecases.authentication import Authenticator
 from service.usecases.context import Context
+from service.usecases.exports import Exporting, WholeList
 from service.web import frames, render
 from service.web.cookies import is_over_tls, session_cookie
 
@@ -86,6 +89,21 @@ class Addressed(ABC):
     @abstractmethod
     def tenant(self) -> str:
         """Name of the subscription, or of what else the page belongs to."""
+
+    @property
+    @abstractmethod
+    def exporting(self) -> Exporting:
+        """The export of what the page shows, by its reader."""
+
+    @property
+    def file_format(self) -> FileFormat | None:
+        """Format in which the address asks for a file; None if it asks for a page."""
+        asked = self.asked("format")
+        return FileFormat(asked) if asked in tuple(FileFormat) else None
+
+    def file(self, form: FileFormat, listed: WholeList) -> Response:
+        """Answer with a whole list."""
+        return FileWriter(self.request, form).whole(self.exporting, listed)
 
     def asked(self, name: str) -> str | None:
         """Value of a query parameter without spaces around it; None if it is missing or empty."""
@@ -154,6 +172,10 @@ class View(Access, Addressed):
     @property
     def base(self) -> str:
         return f"/s/{self.subscription_id}"
+
+    @property
+    def exporting(self) -> Exporting:
+        return of_access(self)
 
     def page_of(self, target: Target) -> str:
         """Path of the first page of a resource, which its other pages begin with."""

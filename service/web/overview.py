@@ -23,8 +23,9 @@ from service.web import execution_charts, files, log_times, spans
 from service.web.charts import ChartMark
 from service.web.cookies import zone_of
 from service.web.files import FileLinks
-from service.web.filter_forms import pushed, shortened
+from service.web.filter_forms import member, pushed, shortened
 from service.web.gate import View, viewing
+from service.web.spans import ends_of
 
 _PARAMETERS = ("range", "since", "until")
 
@@ -46,8 +47,8 @@ def show_overview(view: Annotated[View, Depends(viewing(Right.SEE_SUBSCRIPTION))
     if (short := shortened(view, _PARAMETERS)) is not None:
         return short
     asked = spans.of(view)
-    if (form := view.asked("format")) in tuple(FileFormat):
-        return _file(view, asked.span, FileFormat(form))
+    if (form := view.file_format) is not None:
+        return _file(view, asked.span, form)
     found = overview.read(view.context, view.caller, view.subscription_id, asked.span)
     zone = zone_of(view.request)
     answer = view.show(
@@ -70,7 +71,7 @@ def _file(view: View, span: FigureSpan, form: FileFormat) -> Response:
     writer, found_id = FileWriter(view.request, form), ids.parse(view.asked("workflow_id") or "")
     workflow_id = None if found_id is None else ResourceId(found_id)
     if (name := view.asked("table")) is not None:
-        table = _table(name)
+        table = member(OverviewTable, "table", name)
         by, groups = overview_tables.read(
             view.context, view.caller, view.subscription_id, table, span, workflow_id
         )
@@ -89,13 +90,6 @@ def _file(view: View, span: FigureSpan, form: FileFormat) -> Response:
     return statistics(writer, of_access(view), "execution_log", ExecutionBucket, by, found, is_estimated=True)
 
 
-def _table(name: str) -> OverviewTable:
-    try:
-        return OverviewTable(name)
-    except ValueError:
-        raise Invalid.of("table", f"is one of {', '.join(OverviewTable)}") from None
-
-
 def files_of(view: View, span: FigureSpan, **kept: str) -> FileLinks:
     """Return the formats and addresses of the charts' figures as files, in the buckets that are shown."""
     return files.links(view.base, **kept, **ends_of(span), bucket=span.bucket)
@@ -107,11 +101,6 @@ def tables_of(view: View, span: FigureSpan, **kept: str) -> dict[str, FileLinks]
         table.value: files.links(view.base, **kept, **ends_of(span), table=table.value)
         for table in OverviewTable
     }
-
-
-def ends_of(span: FigureSpan) -> dict[str, str]:
-    """Return the very time that is shown, as an address asks for it."""
-    return {"since": span.since.isoformat(), "until": span.until.isoformat()}
 
 
 def marks_of(view: View, happened: Sequence[VersionEvent]) -> list[ChartMark]:
@@ -129,8 +118,8 @@ def marks_of(view: View, happened: Sequence[VersionEvent]) -> list[ChartMark]:
 def figures_address(view: View, span: FigureSpan, *group_by: str, workflow_id: str | None = None) -> str:
     """Address of the same figures in the API."""
     asked = [
-        *(("since", span.since.isoformat()), ("until", span.until.isoformat()), ("time", "occurred_at")),
-        *(("execution_type", "workflow"), ("bucket", span.bucket)),
+        *ends_of(span).items(),
+        *(("time", "occurred_at"), ("execution_type", "workflow"), ("bucket", span.bucket)),
         *(("status", each) for each in ENDED),
         *(("group_by", each) for each in group_by),
         *(() if workflow_id is None else (("workflow_id", workflow_id),)),

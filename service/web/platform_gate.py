@@ -3,15 +3,14 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from fastapi import Request, Response
+from fastapi import Request
 
-from service.documents.tabular import FileFormat
 from service.domain.callers import Caller, Right
 from service.domain.idempotency import Attempt
-from service.http.exports import FileWriter, of_caller
+from service.http.exports import of_caller
 from service.http.requests import context_of
 from service.usecases.context import Context
-from service.usecases.exports import WholeList
+from service.usecases.exports import Exporting
 from service.web.gate import Addressed, Form, attempt_of, sent_form, signed_in
 
 
@@ -32,14 +31,8 @@ class PlatformView(Addressed):
         return "Platform"
 
     @property
-    def file_format(self) -> FileFormat | None:
-        """Format in which the address asks for a whole list; None if it asks for a page."""
-        asked = self.asked("format")
-        return FileFormat(asked) if asked in tuple(FileFormat) else None
-
-    def file(self, form: FileFormat, listed: WholeList) -> Response:
-        """Answer with a whole list."""
-        return FileWriter(self.request, form).whole(of_caller(self.request, self.caller), listed)
+    def exporting(self) -> Exporting:
+        return of_caller(self.request, self.caller)
 
 
 @dataclass(frozen=True, slots=True)

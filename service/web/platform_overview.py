@@ -9,9 +9,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from service.documents.tabular import FileFormat
 from service.domain.actions import Action
 from service.domain.callers import Right
-from service.domain.errors import Invalid
 from service.http.audited_operations import audits
-from service.http.exports import FileWriter, of_caller, statistics, whole
+from service.http.exports import FileWriter, statistics, whole
 from service.http.routes.health import health_of
 from service.usecases import platform_overview, server_logs, subscriptions
 from service.usecases.health import Readiness
@@ -20,11 +19,12 @@ from service.usecases.maintenance import scheduled_jobs
 from service.usecases.overview import FigureSpan
 from service.usecases.platform_overview import ListedTenant, PlatformFigures, TenantOrder
 from service.usecases.server_logs import ServerBucket, ServerLogFilter
-from service.web import charts, request_charts, spans
+from service.web import charts, files, request_charts, spans
 from service.web.charts import TimeAxis
 from service.web.cookies import zone_of
-from service.web.filter_forms import shortened
+from service.web.filter_forms import member, shortened
 from service.web.platform_gate import PlatformView, viewing_platform
+from service.web.spans import ends_of
 
 PATH: Final = "/platform"
 # Rows of a page of the list.
@@ -68,7 +68,7 @@ def show_platform(view: SeeingPlatform, health: Annotated[Readiness, Depends(_re
         ranges=RANGES,
         found=found,
         drawn=_drawn(view, asked.span, found.figures),
-        files=[(each.name, _address(asked.span, format=each.value)) for each in FileFormat],
+        files=files.links(PATH, **ends_of(asked.span)),
         call=_call(asked.span),
         overdue=overdue,
         failed=[job for job in jobs if job.last_run is not None and job.last_run.state == "failed"],
@@ -101,12 +101,7 @@ def list_subscriptions(view: SeeingTenants) -> Response:
 def _order(view: PlatformView) -> TenantOrder | None:
     """Order of the list; None for the newest first."""
     text = view.asked("sort")
-    if text is None:
-        return None
-    try:
-        return TenantOrder(text)
-    except ValueError:
-        raise Invalid.of("sort", f"is one of {', '.join(TenantOrder)}") from None
+    return None if text is None else member(TenantOrder, "sort", text)
 
 
 def _here(view: PlatformView, *names: str) -> str:
@@ -124,19 +119,13 @@ def _drawn(
     return request_charts.outcomes(axis, figures.by_time), request_charts.durations(axis, figures.by_time)
 
 
-def _address(span: FigureSpan, **more: str) -> str:
-    """Address of the figures of the very time that is shown."""
-    return f"{PATH}?{urlencode({'since': span.since.isoformat(), 'until': span.until.isoformat(), **more})}"
-
-
 def _call(span: FigureSpan) -> str:
     """Address of the same figures in the API."""
-    asked = {"since": span.since.isoformat(), "until": span.until.isoformat(), "bucket": span.bucket}
-    return f"/v1/server-logs/stats?{urlencode(asked)}"
+    return f"/v1/server-logs/stats?{urlencode({**ends_of(span), 'bucket': span.bucket})}"
 
 
 def _file(view: PlatformView, span: FigureSpan, form: FileFormat) -> Response:
     filters, asked = ServerLogFilter(since=span.since, until=span.until), AskedFigures(bucket=span.bucket)
     found = server_logs.server_statistics(view.context, view.caller, None, filters, asked)
     writer = FileWriter(view.request, form)
-    return statistics(writer, of_caller(view.request, view.caller), "server_log", ServerBucket, (), found)
+    return statistics(writer, view.exporting, "server_log", ServerBucket, (), found)

@@ -12,7 +12,7 @@ from service.committer.changes import Purge, Resolution, Restore
 from service.domain import names
 from service.domain.actions import Action, EventOrigin
 from service.domain.callers import Right
-from service.domain.errors import AnnalsError, DeletionPosted, Fault, Invalid, NotRestorable
+from service.domain.errors import AnnalsError, DeletionPosted, Invalid, NotRestorable
 from service.domain.ids import ResourceId
 from service.domain.pagination import Paging
 from service.domain.resource_kinds import PARENT_FIELDS, Kind, Place
@@ -153,7 +153,7 @@ async def _purge(view: Posted, deletion_id: UUID) -> DeletionMade:
     given = form.checked(DeletionForm, {"reason": form.text("reason")})
     if names.comparable(form.text("name") or "") != names.comparable(found.resource.name):
         detail = "this is not the name of what would be deleted; nothing was deleted"
-        raise Invalid(f"/name: {detail}.", faults=[Fault(detail, pointer="/name")])
+        raise Invalid.in_body("name", detail)
     change = Purge(
         author=view.author,
         kind=Kind(found.resource.resource_type),

@@ -22,6 +22,7 @@ from service.usecases.maintenance import scheduled_jobs
 from service.usecases.maintenance.retention import NAME as RETENTION
 from service.usecases.retention_policies import NoRule, ShownRule, Term
 from service.web import files
+from service.web.filter_forms import member
 from service.web.gate import Form
 from service.web.platform_gate import PlatformPosted, PlatformView, posting_platform, viewing_platform
 
@@ -84,7 +85,7 @@ def change_rules(posted: Maintaining) -> Response:
 def change_rule(posted: Maintaining, subscription_id: str, level: str) -> Response:
     """Set the rule of one subscription and level, or remove it, so that the one for all applies."""
     form = posted.form
-    of, named = ids.parse(subscription_id), _level(level)
+    of, named = ids.parse(subscription_id), member(Level, "level", level)
     if of is None:
         raise Invalid.of("subscription", "is an id")
     with posted.refused_on(
@@ -128,13 +129,6 @@ def _seen(text: str | None) -> Term:
     if text == _NO_RULE:
         return NoRule.APPLIES
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
-def _level(text: str) -> Level:
-    try:
-        return Level(text)
-    except ValueError:
-        raise Invalid.of("level", f"is one of {', '.join(Level)}") from None
 
 
 def written(term: Term) -> str:
@@ -191,4 +185,4 @@ def _chosen(view: PlatformView, named: tuple[str, str]) -> ShownRule | None:
     of = None if found is None else ids.parse(found[0])
     if of is None:
         raise Invalid.of("subscription", "is an id, or the address of a page with it")
-    return retention_policies.rule_of(view.context, view.caller, of, _level(level))
+    return retention_policies.rule_of(view.context, view.caller, of, member(Level, "level", level))

@@ -6,7 +6,6 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from service.documents.tabular import FileFormat
 from service.domain.actions import Action
 from service.http.audited_operations import audits
 from service.http.exports import FileWriter, of_access, statistics, whole
@@ -38,8 +37,8 @@ def show_server_log(view: ReadingLog) -> Response:
     shown = log_times.of(view)
     filters = ServerLogFilter(**log_filters.checked(asked, PostedServerLogQuery, _FILTERS).model_dump())
     rows = log_filters.rows_of(asked, shown, filters)
-    if (form := view.asked("format")) in tuple(FileFormat):
-        writer = FileWriter(view.request, FileFormat(form))
+    if (form := view.file_format) is not None:
+        writer = FileWriter(view.request, form)
         if log_filters.table_of(view, "routes") is not None:
             routes = request_exploring.routes(view.context, view.caller, view.subscription_id, rows)
             by = request_exploring.ROUTE
@@ -47,7 +46,7 @@ def show_server_log(view: ReadingLog) -> Response:
         narrowed = replace(filters, since=shown.since, until=shown.until)
         read = partial(server_logs.server_page, view.context, view.caller, view.subscription_id, narrowed)
         listed = whole("server_log", server_logs.ServerEvent, narrowed.given(), read)
-        return writer.whole(of_access(view), listed)
+        return view.file(form, listed)
     found = request_exploring.explore(
         view.context, view.caller, view.subscription_id, rows, view.paging(SHOWN), charts.width_for
     )

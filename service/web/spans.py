@@ -38,3 +38,8 @@ def of(view: Addressed, usual: str = log_times.USUAL) -> AskedSpan:
         since=shown.first,
         until=shown.last,
     )
+
+
+def ends_of(span: FigureSpan) -> dict[str, str]:
+    """Return the very time that is shown, as an address asks for it."""
+    return {"since": span.since.isoformat(), "until": span.until.isoformat()}

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from service.domain import names
 from service.domain.actions import Action
 from service.domain.callers import Right, SubscriptionState
-from service.domain.errors import AnnalsError, Fault, Invalid
+from service.domain.errors import AnnalsError, Invalid
 from service.domain.pagination import Paging
 from service.domain.quotas import Quota
 from service.http.audited_operations import audits
@@ -99,7 +99,7 @@ def close_subscription(posted: Closing) -> Response:
         wanted = form.checked(ClosingReason, {"reason": form.text("reason")})
         if names.comparable(form.text("typed_name") or "") != names.comparable(posted.tenant):
             detail = "is not the name of this subscription: nothing was closed"
-            raise Invalid(f"/typed_name: {detail}.", faults=[Fault(detail, pointer="/typed_name")])
+            raise Invalid.in_body("typed_name", detail)
         closing.close(posted.context, posted.caller, posted.subscription_id, wanted.reason, once=posted.once)
     return posted.lead_to(f"/platform/{posted.subscription_id}", done="subscription-closed")
 

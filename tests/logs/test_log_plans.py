@@ -17,7 +17,7 @@ from sql.database import Database as ServiceDatabase
 from sql.hypertables import chunk_of
 from sql.log_facets import facets
 from sql.log_newest import since_newest
-from sql.log_reading import Log, page
+from sql.log_reading import Log, page, read_in_order
 from sql.log_statistics import Deadline, Grouping, statistics
 from sql.log_windows import LogPaging, windows_of
 from sql.pipelines import driver_of
@@ -336,8 +336,7 @@ def test_the_newest_rows_are_found_by_an_index_and_no_further_ones_are_read(
     count = 10
     filters = replace(narrow, since=AT - timedelta(days=400), until=AT)
     with long.transaction(SUBSCRIPTION) as tx:
-        # A page comes before, whose settings hold for the transaction.
-        page(tx, AUDIT_LOG, SUBSCRIPTION, filters, PAGING)
+        read_in_order(tx, filters)
         read = partial(since_newest, tx, AUDIT_LOG, SUBSCRIPTION, filters, count, deadline=Deadline())
         found, [plan] = explained(long, tx, read)
         matching = statistics(

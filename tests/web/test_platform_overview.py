@@ -140,6 +140,14 @@ def test_figures_of_a_time_that_is_too_long_or_reversed_are_refused(lone_server:
     assert pointers(refused(response, 422, "invalid")) == ["since"]
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "0001-01-05T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_figures_of_a_time_at_an_end_of_the_calendar_are_none(lone_server: Server, time: str) -> None:
+    for query in ({"until": time}, {"since": time, "until": time}):
+        if time < "2" or "since" in query:
+            use = ok(lone_server.operator.get(address("platform/figures", **query)))
+            assert (use["versions"], use["versions_before"], use["executions"]["ended"]) == (0, 0, 0)
+
+
 def test_the_page_is_one_reading_and_looking_again_is_none(lone_server: Server) -> None:
     browser = Browser(lone_server).sign_in(lone_server.operator)
 

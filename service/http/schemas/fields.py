@@ -18,6 +18,7 @@ from pydantic import (
 
 from gitstore.snapshots import canonical_definition
 from service.domain import names
+from service.domain.calendar import FIRST, LAST
 from service.domain.version_refs import RESERVED, is_commit
 
 MAX_TEXT = 10_000
@@ -86,12 +87,11 @@ _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,30}")
 _DATED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 QueryInteger = Annotated[int, BeforeValidator(_plain)]
 QueryText = Annotated[str, Field(max_length=500), AfterValidator(storable)]
-_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def _in_calendar(moment: datetime) -> datetime:
     """Return an instant in UTC; one of another zone that lies beyond the calendar there is its end."""
-    return min(max(moment, _FIRST), _LAST).astimezone(UTC)
+    return min(max(moment, FIRST), LAST).astimezone(UTC)
 
 
 QueryInstant = Annotated[

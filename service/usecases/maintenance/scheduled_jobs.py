@@ -276,7 +276,7 @@ def checked_plan(context: Parts, name: str, plan_id: UUID) -> datetime:
     return row.planned_at
 
 
-def check_free(tx: Transaction, name: str, plan_id: UUID) -> None:
+def _check_free(tx: Transaction, name: str, plan_id: UUID) -> None:
     """Check that no run did what a plan says, and that none of the job may be about to.
 
     Others who ask for a run by a plan wait until the transaction ends. Raises PlanOutdated.
@@ -318,7 +318,6 @@ def ask(context: Context, caller: Caller, name: str, plan_id: UUID | None, *, on
         check_known(name)
         if plan_id is not None:
             checked_plan(context, name, plan_id)
-            check_free(tx, name, plan_id)
         return request(tx, context, name, plan_id, caller=caller)
 
     return run_once(context, PLATFORM, once, _RUN, work)
@@ -327,7 +326,12 @@ def ask(context: Context, caller: Caller, name: str, plan_id: UUID | None, *, on
 def request(
     tx: Transaction, context: Parts, name: str, plan_id: UUID | None, *, caller: events.Author
 ) -> Run:
-    """Add a run that waits for the scheduler, and record the request in the audit log."""
+    """Add a run that waits for the scheduler, and record the request in the audit log.
+
+    Raises PlanOutdated if a run by the plan was asked for already, or a run of the job may be about to do it.
+    """
+    if plan_id is not None:
+        _check_free(tx, name, plan_id)
     at = context.clock()
     row = Run(
         run_id=mint(),
