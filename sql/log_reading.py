@@ -131,7 +131,7 @@ def between(time: ColumnElement[datetime], filters: TimeFilter) -> list[ColumnEl
 
 
 def read_in_order(tx: Transaction, filters: LogFilter) -> None:
-    """Let the next statements of the transaction read rows of a filter in the order of an index."""
+    """Set that the next statements of the transaction read rows of a filter in the order of an index."""
     tx.execute(PLAN_ANEW)
     is_sorted = filters.by_occurrence and not (_OF_TIME | filters.joint).issuperset(filters.given())
     tx.execute(_IN_ANY_ORDER if is_sorted else _IN_ORDER)
